@@ -1,0 +1,33 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+PYTHON ?= python3
+BIN := .venv/bin
+# Without a lock for its own environment the BigQuery emulator cannot be installed beside the Google clients.
+BQEMULATOR := .local/bqemulator
+
+help: ## Show what can be made
+	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup: .venv/.installed ## Create .venv with the locked dependencies and the command `ingestor`
+
+.venv/.installed: requirements/dev.txt pyproject.toml hatch_build.py ops/local/install.sh
+	@bash ops/local/install.sh $(PYTHON) .venv requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(BQEMULATOR)/.installed: requirements/bqemulator.txt ops/local/install.sh | .venv/.installed
+	@bash ops/local/install.sh $(PYTHON) $(BQEMULATOR) requirements/bqemulator.txt
+	@touch $@
+
+stack: setup $(BQEMULATOR)/.installed ## Install what the local stack needs
+
+proto: setup ## Compile every proto/*.proto with the pinned protoc
+	@$(BIN)/python hatch_build.py
+
+lock: setup ## Resolve the dependencies anew and write the lock files
+	@$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet --custom-compile-command 'make lock' --group dev pyproject.toml -o requirements/dev.txt
+	@$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet --custom-compile-command 'make lock' pyproject.toml -o requirements/runtime.txt
+	@$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet --custom-compile-command 'make lock' requirements/bqemulator.in -o requirements/bqemulator.txt
+
+.PHONY: help setup stack proto lock

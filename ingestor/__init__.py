@@ -1,0 +1,1 @@
+"""The run: read the source, encode, append to BigQuery, keep the ledger. `docs/concepts.md` tells the story."""

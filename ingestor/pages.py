@@ -1,0 +1,39 @@
+"""The port behind which every source stands: pages, each with the cursor that fetches it again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+JsonValue = Any
+"""What a JSON decoder yields. A record should be an object, but a source may send anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One response of the source.
+
+    `cursor` fetches this page again; `next_cursor` fetches the one after it, None at the end of the data. The two differ
+    whenever `next_cursor` is given: a source that answers an empty page with its own cursor is at its end, one that
+    does so with records is refused by the adapter.
+    """
+
+    cursor: str | None
+    next_cursor: str | None
+    records: Sequence[JsonValue]
+    size_bytes: int = 0
+    latency_ms: int = 0
+    attempts: int = 1
+
+
+class Source(Protocol):
+    """Reads pages. Used by one thread at a time."""
+
+    def fetch(self, cursor: str | None) -> Page:
+        """Return the page at `cursor` (None: the first page of all).
+
+        Raises:
+            SourceError: it cannot be read; one line says why and what to do. Retries are already used up.
+        """
+
+    def close(self) -> None:
+        """Release connections. Idempotent; may be called from another thread to interrupt a wait."""

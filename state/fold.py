@@ -1,0 +1,149 @@
+"""The lane's state as a fold of its journal: pure, total, and the only definition of what the events mean.
+
+The checkpoint is computed here and stored nowhere as truth; the lane document is only a snapshot of this state.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal, assert_never
+
+from state.errors import CorruptHistory
+from state.events import (
+    DIGEST_SIZE,
+    BatchAttempted,
+    BatchCommitted,
+    BatchesPublished,
+    BatchSuperseded,
+    Event,
+    Position,
+    RecordsRejected,
+    RunFailed,
+    RunFinished,
+    RunHeartbeat,
+    RunStarted,
+)
+
+StatementStatus = Literal["COMMITTED", "SUPERSEDED"]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What the ledger table must say of a batch: a row of `{table}_ledger` not yet acknowledged there."""
+
+    batch_id: str
+    status: StatementStatus
+    rows: int
+    version: int
+    run_id: str
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The entry that carries an event: its version in the lane, the run that wrote it (empty: a person) and its
+    writer's wall clock in microseconds (a label; it orders nothing)."""
+
+    version: int
+    run_id: str
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class LaneState:
+    """Everything a run needs to go on. Its size depends on the last run, never on the lane's age."""
+
+    version: int = 0
+    """Version of the last entry; 0 before the first."""
+    head: str = ""
+    """Hash of the last entry; empty before the first."""
+    checkpoint: Position | None = None
+    """End of the longest settled prefix; None before the first settled batch."""
+    boundary: bytes = b""
+    """Packed record digests of the `checkpoint.taken` records taken of the page at `checkpoint.cursor`."""
+    epoch: int = 0
+    """Version of the last superseding; part of the id of every batch cut since."""
+    unsettled: tuple[BatchAttempted, ...] = ()
+    """In doubt, in lane order."""
+    outbox: tuple[Statement, ...] = ()
+    """Statements not yet acknowledged by the ledger table, by version."""
+    run_id: str = ""
+    run_version: int = 0
+    """Version of the newest entry a run wrote."""
+    run_open: bool = False
+    """Whether that run has neither finished nor failed."""
+
+
+def evolve(state: LaneState, event: Event, moment: Moment) -> LaneState:
+    """Return the state after one more event.
+
+    Raises:
+        CorruptHistory: the event cannot follow this state (an outcome out of lane order, a boundary that does not
+            match its position). Nothing that this software writes can cause it; a writer that tries is stopped by it.
+    """
+    match event:
+        case RunStarted():
+            return replace(state, run_id=event.run_id, run_open=True)
+        case RunHeartbeat() | RecordsRejected():
+            return state
+        case BatchAttempted():
+            return replace(state, unsettled=(*state.unsettled, event))
+        case BatchCommitted():
+            return _settle(state, event, moment)
+        case BatchSuperseded():
+            first = _first_unsettled(state, event.batch_id)
+            statement = Statement(first.batch_id, "SUPERSEDED", 0, moment.version, moment.run_id, moment.at_us)
+            return replace(
+                state,
+                unsettled=state.unsettled[1:],
+                outbox=(*state.outbox, statement),
+                epoch=moment.version,
+            )
+        case BatchesPublished():
+            return replace(state, outbox=tuple(s for s in state.outbox if s.version > event.through))
+        case RunFinished() | RunFailed():
+            return replace(state, run_open=False)
+        case _:
+            assert_never(event)
+
+
+def fold(state: LaneState, events: Iterable[Event], moment: Moment, head: str) -> LaneState:
+    """Apply one entry, its events in order, and move on to its version and hash."""
+    if moment.version != state.version + 1:
+        message = f"entry {moment.version} follows entry {state.version}"
+        raise CorruptHistory(message)
+    for event in events:
+        state = evolve(state, event, moment)
+    state = replace(state, version=moment.version, head=head)
+    return replace(state, run_version=moment.version) if moment.run_id else state
+
+
+def _first_unsettled(state: LaneState, batch_id: str) -> BatchAttempted:
+    if not state.unsettled or state.unsettled[0].batch_id != batch_id:
+        expected = state.unsettled[0].batch_id if state.unsettled else "none"
+        message = f"outcome of batch {batch_id}, but the first unsettled batch is {expected}"
+        raise CorruptHistory(message)
+    return state.unsettled[0]
+
+
+def _settle(state: LaneState, event: BatchCommitted, moment: Moment) -> LaneState:
+    batch = _first_unsettled(state, event.batch_id)
+    statement = Statement(batch.batch_id, "COMMITTED", event.rows, moment.version, moment.run_id, moment.at_us)
+    return replace(
+        state,
+        checkpoint=batch.end,
+        boundary=_boundary(state, batch),
+        unsettled=state.unsettled[1:],
+        outbox=(*state.outbox, statement),
+    )
+
+
+def _boundary(state: LaneState, batch: BatchAttempted) -> bytes:
+    """Digests of the records taken of the page at the batch's end: what was known of that page, and its own tail."""
+    if batch.end.taken == 0:
+        return b""
+    same_page = state.checkpoint is not None and state.checkpoint.cursor == batch.end.cursor
+    boundary = (state.boundary if same_page else b"") + batch.tail
+    if len(boundary) != batch.end.taken * DIGEST_SIZE:
+        message = f"batch {batch.batch_id} ends after {batch.end.taken} records of a page, {len(boundary)} digest bytes"
+        raise CorruptHistory(message)
+    return boundary
