@@ -1,4 +1,5 @@
 """What can go wrong with the ledger. Each docstring is the message's meaning; each message says what to do next."""
+# ruff: noqa: N818 - named for what happened: a conflict is an answer, not a fault
 
 
 class LedgerError(Exception):

@@ -12,6 +12,9 @@ from typing import ClassVar
 DIGEST_SIZE = 16
 """Bytes of a `row_digest` or `record_digest`: the first half of a SHA-256."""
 
+Packed = bytes
+"""Digests one after the other, `DIGEST_SIZE` bytes each."""
+
 
 @dataclass(frozen=True, slots=True)
 class Position:
@@ -58,13 +61,14 @@ class BatchAttempted:
     rejected: int
     bytes: int
     ingest_time_us: int
-    tail: bytes
+    tail: Packed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordsRejected:
     """Records of a batch that cannot become rows; their originals are durable at `object`. Shares the entry that
-    settles the batch."""
+    settles the batch.
+    """
 
     TYPE: ClassVar[str] = "records_rejected"
     batch_id: str
@@ -88,7 +92,8 @@ class BatchCommitted:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchSuperseded:
     """The source no longer yields what was attempted: the batch's rows, if any landed, stay invisible for ever.
-    The version of the entry is the lane's new epoch."""
+    The version of the entry is the lane's new epoch.
+    """
 
     TYPE: ClassVar[str] = "batch_superseded"
     batch_id: str

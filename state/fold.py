@@ -41,7 +41,8 @@ class Statement:
 @dataclass(frozen=True, slots=True)
 class Moment:
     """The entry that carries an event: its version in the lane, the run that wrote it (empty: a person) and its
-    writer's wall clock in microseconds (a label; it orders nothing)."""
+    writer's wall clock in microseconds (a label; it orders nothing).
+    """
 
     version: int
     run_id: str
@@ -73,12 +74,13 @@ class LaneState:
     """Whether that run has neither finished nor failed."""
 
 
-def evolve(state: LaneState, event: Event, moment: Moment) -> LaneState:
+def evolve(state: LaneState, event: Event, moment: Moment) -> LaneState:  # noqa: PLR0911 - one a kind of event
     """Return the state after one more event.
 
     Raises:
-        CorruptHistory: the event cannot follow this state (an outcome out of lane order, a boundary that does not
-            match its position). Nothing that this software writes can cause it; a writer that tries is stopped by it.
+        CorruptHistory: the event cannot follow this state (an outcome out of lane order, a batch of another epoch, a
+            boundary that does not match its position). Nothing that this software writes can cause it; a writer that
+            tries is stopped by it.
     """
     match event:
         case RunStarted():
@@ -86,7 +88,7 @@ def evolve(state: LaneState, event: Event, moment: Moment) -> LaneState:
         case RunHeartbeat() | RecordsRejected():
             return state
         case BatchAttempted():
-            return replace(state, unsettled=(*state.unsettled, event))
+            return _attempt(state, event)
         case BatchCommitted():
             return _settle(state, event, moment)
         case BatchSuperseded():
@@ -117,6 +119,16 @@ def fold(state: LaneState, events: Iterable[Event], moment: Moment, head: str) -
     return replace(state, run_version=moment.version) if moment.run_id else state
 
 
+def _attempt(state: LaneState, event: BatchAttempted) -> LaneState:
+    if event.epoch != state.epoch:
+        message = f"batch {event.batch_id} attempted in epoch {event.epoch}, but the lane is in epoch {state.epoch}"
+        raise CorruptHistory(message)
+    if any(batch.batch_id == event.batch_id for batch in state.unsettled):
+        message = f"batch {event.batch_id} attempted twice"
+        raise CorruptHistory(message)
+    return replace(state, unsettled=(*state.unsettled, event))
+
+
 def _first_unsettled(state: LaneState, batch_id: str) -> BatchAttempted:
     if not state.unsettled or state.unsettled[0].batch_id != batch_id:
         expected = state.unsettled[0].batch_id if state.unsettled else "none"
@@ -127,6 +139,9 @@ def _first_unsettled(state: LaneState, batch_id: str) -> BatchAttempted:
 
 def _settle(state: LaneState, event: BatchCommitted, moment: Moment) -> LaneState:
     batch = _first_unsettled(state, event.batch_id)
+    if batch.epoch != state.epoch:  # an earlier batch was superseded: committing would pass over its records
+        message = f"outcome of batch {batch.batch_id} of epoch {batch.epoch}, but the lane is in epoch {state.epoch}"
+        raise CorruptHistory(message)
     statement = Statement(batch.batch_id, "COMMITTED", event.rows, moment.version, moment.run_id, moment.at_us)
     return replace(
         state,

@@ -18,7 +18,7 @@ Token = object
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One atomic commit of a lane's journal as it is stored. `hash` covers everything else and `prev_hash` chains it."""
+    """One atomic commit of a lane's journal as it is stored. `hash` covers all the rest, `prev_hash` chains it."""
 
     version: int
     nonce: str
@@ -107,10 +107,10 @@ class Journal(Protocol):
     def list_batches(
         self, *, status: str | None = None, lane: str | None = None, limit: int = 100, after: str | None = None
     ) -> Sequence[Document]:
-        """Return index documents without `row_digests`, by batch id, those after the id `after`. Each has `batch_id`."""
+        """Return index documents without `row_digests`, by batch id, those after `after`. Each has `batch_id`."""
 
     def list_runs(self, *, limit: int = 100, before: str | None = None) -> Sequence[Document]:
-        """Return run documents, newest first (run ids sort by start), those before the id `before`. Each has `run_id`."""
+        """Return run documents, newest first (run ids sort by start), those before `before`. Each has `run_id`."""
 
     def create_skip(self, skip_id: str, document: Document, expire_at_us: int) -> None:
         """Note a trigger that found a live run. Creating the same id twice changes nothing."""

@@ -1,0 +1,184 @@
+"""What an entry changes in the index documents, as fields to merge into them. Pure.
+
+The index answers questions (which batches, which runs) that would otherwise mean reading whole journals; it is never
+read to decide anything on a lane. Folding a whole journal through the same function gives the same documents, which
+is how `verify` checks them. Only `row_digests` is not of the journal: the caller adds it to a batch at its attempt.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, assert_never
+
+from state.codec import encode_event
+from state.events import (
+    BatchAttempted,
+    BatchCommitted,
+    BatchesPublished,
+    BatchSuperseded,
+    Event,
+    RecordsRejected,
+    RunFailed,
+    RunFinished,
+    RunHeartbeat,
+    RunStarted,
+)
+from state.fold import LaneState, Moment
+from state.journal import Document
+
+BATCH_FIELDS = (
+    "batch_id",
+    "pipeline",
+    "lane",
+    "status",
+    "epoch",
+    "start",
+    "end",
+    "rows",
+    "rejected",
+    "bytes",
+    "ingest_time_us",
+    "attempted_version",
+    "attempted_run",
+    "attempted_at_us",
+    "settled_version",
+    "settled_run",
+    "settled_at_us",
+    "attempts",
+    "latency_ms",
+    "rejected_indexes",
+    "rejected_object",
+    "open_records",
+    "expire_at_us",
+)
+"""Every field of a batch's document but `row_digests`: what a list of batches reads."""
+
+_OF_THE_ATTEMPT = ("batch_id", "epoch", "start", "end", "rows", "rejected", "bytes", "ingest_time_us")
+_NOT_YET_SETTLED: Document = {
+    "settled_version": None,
+    "settled_run": None,
+    "settled_at_us": None,
+    "attempts": 0,
+    "latency_ms": None,
+    "rejected_indexes": [],
+    "rejected_object": None,
+    "open_records": 0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class IndexChanges:
+    """Fields to merge into documents, by the documents' ids."""
+
+    batches: dict[str, dict[str, Any]] = field(default_factory=dict)
+    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def merge(self, later: "IndexChanges") -> None:
+        """Merge what a later entry changes into this."""
+        for mine, theirs in ((self.batches, later.batches), (self.runs, later.runs)):
+            for key, document in theirs.items():
+                mine.setdefault(key, {}).update(document)
+
+
+def index_changes(  # noqa: PLR0913 - what an entry is, and where it stands
+    pipeline: str, lane: str, before: LaneState, events: Iterable[Event], moment: Moment, *, retention_us: int
+) -> IndexChanges:
+    """Return what one entry changes. `before` is the lane's state without it: it tells which run was taken over.
+
+    A document that nobody needs to act on any more carries `expire_at_us`, the entry's time plus `retention_us`:
+    a run that ended, a batch superseded, or committed without open rejected records.
+    """
+    changes = IndexChanges()
+    expire_at_us = moment.at_us + retention_us
+    for event in events:
+        match event:
+            case BatchAttempted() | RecordsRejected() | BatchCommitted() | BatchSuperseded():
+                changes.batches.setdefault(event.batch_id, {}).update(_batch(pipeline, lane, event, moment, changes))
+            case RunStarted():
+                if before.run_open and before.run_id != event.run_id:
+                    changes.runs[before.run_id] = _taken_over(lane, before.run_id, event, moment, expire_at_us)
+                changes.runs.setdefault(event.run_id, {}).update(_started(lane, event, moment))
+            case RunFinished() | RunFailed():
+                changes.runs.setdefault(event.run_id, {}).update(_ended(lane, event, moment, expire_at_us))
+            case RunHeartbeat() | BatchesPublished():
+                pass
+            case _:
+                assert_never(event)
+    for batch in changes.batches.values():
+        if _is_done(batch):
+            batch["expire_at_us"] = expire_at_us
+    return changes
+
+
+def _batch(
+    pipeline: str,
+    lane: str,
+    event: BatchAttempted | RecordsRejected | BatchCommitted | BatchSuperseded,
+    moment: Moment,
+    changes: IndexChanges,
+) -> dict[str, Any]:
+    match event:
+        case BatchAttempted():
+            document = encode_event(event)
+            attempt = {name: document[name] for name in _OF_THE_ATTEMPT}
+            stamps = {
+                "attempted_version": moment.version,
+                "attempted_run": moment.run_id,
+                "attempted_at_us": moment.at_us,
+            }
+            return {"pipeline": pipeline, "lane": lane, "status": "ATTEMPTED", **attempt, **stamps, **_NOT_YET_SETTLED}
+        case RecordsRejected():
+            before = changes.batches.get(event.batch_id, {}).get("rejected_indexes", [])
+            indexes = sorted({*before, *event.indexes})
+            counts = {"rejected": len(indexes), "open_records": len(indexes)}
+            return {"rejected_indexes": indexes, "rejected_object": event.object, **counts}
+        case BatchCommitted():
+            outcome = {"rows": event.rows, "attempts": event.attempts, "latency_ms": event.latency_ms}
+            return {"status": "COMMITTED", **_settled(moment), **outcome}
+        case BatchSuperseded():
+            return {"status": "SUPERSEDED", **_settled(moment)}
+        case _:
+            assert_never(event)
+
+
+def _settled(moment: Moment) -> dict[str, Any]:
+    return {"settled_version": moment.version, "settled_run": moment.run_id, "settled_at_us": moment.at_us}
+
+
+def _is_done(batch: Mapping[str, Any]) -> bool:
+    status = batch.get("status")
+    return status == "SUPERSEDED" or (status == "COMMITTED" and not batch.get("open_records"))
+
+
+def _started(lane: str, event: RunStarted, moment: Moment) -> dict[str, Any]:
+    return {
+        "run_id": event.run_id,
+        "lane": lane,
+        "status": "running",
+        "trigger": event.trigger,
+        "takeover": event.takeover,
+        "code_version": event.code_version,
+        "partitions": event.partitions,
+        "started_at_us": moment.at_us,
+        "started_version": moment.version,
+        "finished_at_us": None,
+        "finished_version": None,
+        "error": None,
+    }
+
+
+def _ended(lane: str, event: RunFinished | RunFailed, moment: Moment, expire_at_us: int) -> dict[str, Any]:
+    outcome = (
+        {"status": event.status, "error": None}
+        if isinstance(event, RunFinished)
+        else {"status": "failed", "error": event.error}
+    )
+    return {**event.summary, "run_id": event.run_id, "lane": lane, **outcome, **_end(moment, expire_at_us)}
+
+
+def _taken_over(lane: str, run_id: str, by: RunStarted, moment: Moment, expire_at_us: int) -> dict[str, Any]:
+    error = f"ended without a word; run {by.run_id} took the lane over"
+    return {"run_id": run_id, "lane": lane, "status": "failed", "error": error, **_end(moment, expire_at_us)}
+
+
+def _end(moment: Moment, expire_at_us: int) -> dict[str, Any]:
+    return {"finished_at_us": moment.at_us, "finished_version": moment.version, "expire_at_us": expire_at_us}
