@@ -1,0 +1,251 @@
+"""The ledger in Firestore, the production adapter.
+
+A commit is one atomic `Commit` RPC without the client's own retries: a retry by the client would turn an answer lost
+on the way into AlreadyExists, indistinguishable from somebody else's write. Every read and write is bounded; nothing
+here waits on an unreachable Firestore for the client's default of minutes.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from google.api_core import exceptions
+from google.api_core.retry import Retry, if_exception_type
+from google.auth.exceptions import GoogleAuthError
+
+from state.codec import entry_document, entry_from_document
+from state.errors import LedgerError, LedgerUnavailable, OutcomeUnknown, VersionConflict
+from state.index import BATCH_FIELDS
+from state.journal import Commit, Committed, Document, Snapshot, StoredEntry
+
+CALL_S = 10.0
+"""Deadline of one RPC."""
+READ_BUDGET_S = 12.0
+"""After this long a read is not tried again; with the last try under way, at most 22 s."""
+_READ_PAUSES_S = (0.1, 0.3, 1.0, 2.0, 4.0)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_US = timedelta(microseconds=1)
+_NAME = "__name__"
+
+_ONCE: Any = Retry(predicate=if_exception_type())
+"""No retries. Not None: a query's stream looks up the predicate of what it was given when it breaks."""
+_FINAL = {
+    exceptions.PermissionDenied: "grant this service account roles/datastore.user, or the ledger's own role",
+    exceptions.Unauthenticated: "check the credentials (`gcloud auth application-default login` on a laptop)",
+    exceptions.InvalidArgument: "the request is refused: check FIRESTORE_DATABASE and the size of what is written",
+    exceptions.NotFound: "create the database in native mode, or set FIRESTORE_DATABASE to the one meant",
+    GoogleAuthError: "check the credentials (`gcloud auth application-default login` on a laptop)",
+}
+"""Answers that more tries do not change, each with what to check."""
+
+T = TypeVar("T")
+
+
+def client_for(project: str, database: str) -> Any:  # noqa: ANN401 - the client has no types
+    """Return a client of one database; of the emulator, without credentials, when FIRESTORE_EMULATOR_HOST is set.
+
+    Made lazily and in the process that uses it: a gRPC client made before a fork hangs (grpc/grpc#41768).
+
+    Raises:
+        LedgerUnavailable: there are no credentials.
+    """
+    from google.cloud import firestore  # noqa: PLC0415 - a second of imports that a SQLite ledger does not pay
+
+    try:
+        return firestore.Client(project=project, database=database)
+    except GoogleAuthError as error:
+        raise LedgerUnavailable(_message("no client", error, _FINAL[GoogleAuthError])) from error
+
+
+class FirestoreJournal:
+    """A `Journal` under `pipelines/{pipeline}` of a client's database. Safe across threads and processes.
+
+    `sleep` and `monotonic` pace the tries of a read.
+    """
+
+    def __init__(
+        self,
+        client: Any,  # noqa: ANN401 - the client has no types
+        pipeline: str,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._root = client.collection("pipelines").document(_id(pipeline))
+        self._sleep = sleep
+        self._monotonic = monotonic
+
+    def commit(self, commit: Commit) -> Committed:
+        """See `Journal.commit`."""
+        batch = self._client.batch()
+        batch.create(self._entry(commit.lane, commit.entry.version), _entry_fields(commit))
+        for collection, documents in (("batches", commit.batches), ("runs", commit.runs)):
+            for key, fields in documents.items():
+                stored = _to_stored(fields)
+                batch.set(self._root.collection(collection).document(_id(key)), stored, merge=list(stored))
+        if commit.snapshot is not None:
+            self._replace_snapshot(batch, commit)
+        try:
+            results = batch.commit(retry=_ONCE, timeout=CALL_S)
+        except (exceptions.GoogleAPICallError, exceptions.RetryError, GoogleAuthError) as error:
+            raise _of_commit(f"lane {commit.lane} version {commit.entry.version}", error) from error
+        return Committed(len(results), results[-1].update_time if commit.snapshot is not None else None)
+
+    def _replace_snapshot(self, batch: Any, commit: Commit) -> None:  # noqa: ANN401
+        """Last of the commit. The state is one field, so that an update replaces it whole."""
+        reference = self._lane(commit.lane)
+        fields = {"lane": commit.lane, "version": commit.entry.version, "state": commit.snapshot}
+        if commit.snapshot_token is None:
+            batch.create(reference, fields)
+        else:
+            batch.update(reference, fields, option=self._client.write_option(last_update_time=commit.snapshot_token))
+
+    def read_snapshot(self, lane: str) -> Snapshot | None:
+        """See `Journal.read_snapshot`."""
+        found = self._get(self._lane(lane))
+        if not found.exists:
+            return None
+        document = found.to_dict()
+        return Snapshot(document["version"], document["state"], found.update_time)
+
+    def read_entry(self, lane: str, version: int) -> StoredEntry | None:
+        """See `Journal.read_entry`."""
+        found = self._get(self._entry(lane, version))
+        return _stored_entry(found) if found.exists else None
+
+    def read_entries(self, lane: str, first: int, limit: int) -> Sequence[StoredEntry]:
+        """See `Journal.read_entries`."""
+        start = {_NAME: self._entry(lane, first)}
+        journal = self._lane(lane).collection("journal")
+        return [_stored_entry(found) for found in self._list(journal.order_by(_NAME).start_at(start).limit(limit))]
+
+    def read_lanes(self) -> Sequence[str]:
+        """See `Journal.read_lanes`."""
+        return sorted(found.id for found in self._list(self._root.collection("lanes").select(["version"])))
+
+    def read_batch(self, batch_id: str) -> Document | None:
+        """See `Journal.read_batch`."""
+        found = self._get(self._root.collection("batches").document(_id(batch_id)))
+        return _from_stored(found.to_dict()) if found.exists else None
+
+    def list_batches(
+        self, *, status: str | None = None, lane: str | None = None, limit: int = 100, after: str | None = None
+    ) -> Sequence[Document]:
+        """See `Journal.list_batches`."""
+        from google.cloud.firestore import FieldFilter  # noqa: PLC0415 - see client_for
+
+        batches = self._root.collection("batches")
+        query = batches.select([_to_stored_name(name) for name in BATCH_FIELDS]).order_by(_NAME).limit(limit)
+        for name, value in (("status", status), ("lane", lane)):
+            query = query if value is None else query.where(filter=FieldFilter(name, "==", value))
+        query = query if after is None else query.start_after({_NAME: batches.document(_id(after))})
+        return [_from_stored(found.to_dict()) for found in self._list(query)]
+
+    def list_runs(self, *, limit: int = 100, before: str | None = None) -> Sequence[Document]:
+        """See `Journal.list_runs`."""
+        query = self._root.collection("runs").order_by("run_id", direction="DESCENDING").limit(limit)
+        query = query if before is None else query.start_after({"run_id": before})
+        return [_from_stored(found.to_dict()) for found in self._list(query)]
+
+    def create_skip(self, skip_id: str, document: Document, expire_at_us: int) -> None:
+        """See `Journal.create_skip`."""
+        fields = _to_stored({**document, "expire_at_us": expire_at_us})
+        reference = self._root.collection("skips").document(_id(skip_id))
+
+        def create(timeout: float) -> None:
+            try:
+                reference.create(fields, retry=_ONCE, timeout=timeout)
+            except exceptions.AlreadyExists:
+                return
+
+        self._bounded(f"skip {skip_id}", create)
+
+    def close(self) -> None:
+        """See `Journal.close`."""
+        api = self._client._firestore_api_internal  # noqa: SLF001 - the client has no close of its own
+        if api is not None:
+            api.transport.close()
+
+    def _lane(self, lane: str) -> Any:  # noqa: ANN401
+        return self._root.collection("lanes").document(_id(lane))
+
+    def _entry(self, lane: str, version: int) -> Any:  # noqa: ANN401
+        return self._lane(lane).collection("journal").document(f"{version:012d}")
+
+    def _get(self, reference: Any) -> Any:  # noqa: ANN401
+        return self._bounded(reference.path, lambda timeout: reference.get(retry=_ONCE, timeout=timeout))
+
+    def _list(self, query: Any) -> list[Any]:  # noqa: ANN401
+        return self._bounded("a list", lambda timeout: list(query.stream(retry=_ONCE, timeout=timeout)))
+
+    def _bounded(self, what: str, call: Callable[[float], T]) -> T:
+        """Make a call that may be repeated, until it succeeds, is refused for good, or its budget is spent."""
+        started = self._monotonic()
+        for pause_s in (*_READ_PAUSES_S, None):
+            try:
+                return call(CALL_S)
+            except (exceptions.GoogleAPICallError, exceptions.RetryError, GoogleAuthError) as error:
+                hint = _hint(error)
+                is_spent = pause_s is None or self._monotonic() - started + pause_s > READ_BUDGET_S
+                if hint is not None or is_spent:
+                    advice = hint or "check the network, or FIRESTORE_EMULATOR_HOST, and run again"
+                    raise LedgerUnavailable(_message(what, error, advice)) from error
+            self._sleep(pause_s or 0.0)
+        raise AssertionError("unreachable: the last try raises")
+
+
+def _of_commit(what: str, error: Exception) -> LedgerError:
+    """Classify the failure of a commit; what does not say that nothing was written is unknown."""
+    if isinstance(error, exceptions.AlreadyExists | exceptions.FailedPrecondition):
+        return VersionConflict(f"{what}: somebody else wrote")
+    if isinstance(error, exceptions.NotFound) and "database" not in str(error).lower():
+        return VersionConflict(f"{what}: the snapshot is gone")
+    hint = _hint(error)
+    if hint is not None:
+        return LedgerUnavailable(_message(what, error, hint))
+    return OutcomeUnknown(_message(what, error, "look at the version"))
+
+
+def _hint(error: Exception) -> str | None:
+    return next((hint for kind, hint in _FINAL.items() if isinstance(error, kind)), None)
+
+
+def _message(what: str, error: Exception, advice: str) -> str:
+    reason = " ".join(str(error).split())[:200]
+    return f"Firestore, {what}: {type(error).__name__} ({reason}); {advice}"
+
+
+def _id(name: str) -> str:
+    """Return the name as a document's id; a path in it would lead out of the pipeline."""
+    if not name or "/" in name or name in {".", ".."} or (name.startswith("__") and name.endswith("__")):
+        raise ValueError(f"{name!r} cannot name a document: it is empty, holds a slash, is dots or __wrapped__")
+    return name
+
+
+def _entry_fields(commit: Commit) -> dict[str, Any]:
+    expiry = {} if commit.expire_at_us is None else {"expire_at_us": commit.expire_at_us}
+    return _to_stored({**entry_document(commit.entry), **expiry})
+
+
+def _to_stored_name(name: str) -> str:
+    return "expire_at" if name == "expire_at_us" else name
+
+
+def _to_stored(fields: Document) -> dict[str, Any]:
+    """TTL needs a native timestamp; a document without one never expires."""
+    stored = {_to_stored_name(name): value for name, value in fields.items()}
+    expire_at_us = stored.get("expire_at")
+    return stored if expire_at_us is None else {**stored, "expire_at": _EPOCH + expire_at_us * _US}
+
+
+def _from_stored(stored: Mapping[str, Any]) -> dict[str, Any]:
+    fields = {"expire_at_us" if name == "expire_at" else name: value for name, value in stored.items()}
+    expire_at = fields.get("expire_at_us")
+    return fields if expire_at is None else {**fields, "expire_at_us": (expire_at - _EPOCH) // _US}
+
+
+def _stored_entry(found: Any) -> StoredEntry:  # noqa: ANN401
+    age_s = (found.read_time - found.create_time).total_seconds()
+    return StoredEntry(entry_from_document(found.to_dict()), age_s)

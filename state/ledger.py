@@ -1,0 +1,245 @@
+"""The one place that writes a lane.
+
+Every append is one compare-and-set: an entry is created at the version after the last one this writer knows. Whoever
+loses the race gets `VersionConflict` and must fold again before it decides anything; so a paused or cut-off writer can
+come back at any time and harm nothing. A lost answer is no different from a slow one: the entry at that version is
+read back and its nonce tells whose it is. What this cannot promise: that an append which ended in `LedgerUnavailable`
+is not written later; the next open tells.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from state.codec import decode_entry, decode_state, encode_state, entry_hash, genesis, seal
+from state.errors import CorruptHistory, LedgerUnavailable, OutcomeUnknown, VersionConflict
+from state.events import Event, RunFailed, RunFinished, RunStarted
+from state.fold import LaneState, Moment, fold
+from state.index import index_changes
+from state.journal import Commit, Entry, Journal, StoredEntry, Token
+
+PAGE_ENTRIES = 50
+"""Entries read at once: at most 900 KiB each, so a page of the largest still fits a small instance's memory."""
+BUDGET_S = 15.0
+"""After this long in doubt about one commit it is not written again; with the last call under way, about 30 s."""
+_PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 4.0, 5.0)
+_DAY_US = 86_400 * 1_000_000
+_NO_DIGESTS: Mapping[str, bytes] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A lane as it was found.
+
+    `run_age_s` is the age of the newest entry a run wrote, by the server's clock: None when no run ever wrote,
+    infinite when that entry has aged out. `entries_read` does not grow with the lane's age.
+    """
+
+    state: LaneState
+    run_age_s: float | None
+    entries_read: int
+
+    def is_live(self, stale_s: float) -> bool:
+        """Tell whether a run holds the lane: neither finished nor failed, and heard of within `stale_s` seconds."""
+        return self.state.run_open and self.run_age_s is not None and self.run_age_s < stale_s
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """An entry is durable at `version` and `state` is the lane's with it. `writes` counts the documents written."""
+
+    version: int
+    state: LaneState
+    writes: int
+
+
+class LaneLedger:
+    """The writer of one lane. Used by one thread at a time, and opened before it appends.
+
+    `now_us` is the wall clock in microseconds (labels, and the budget of one append), `nonce` returns a new random
+    text each time, `sleep` waits so many seconds. Entries and settled index documents may age out after
+    `retention_days`.
+    """
+
+    def __init__(  # noqa: PLR0913 - clock, randomness and sleep are passed in
+        self,
+        journal: Journal,
+        pipeline: str,
+        lane: str,
+        *,
+        now_us: Callable[[], int],
+        nonce: Callable[[], str],
+        sleep: Callable[[float], None],
+        retention_days: int,
+    ) -> None:
+        self._journal = journal
+        self._pipeline = pipeline
+        self._lane = lane
+        self._now_us = now_us
+        self._nonce = nonce
+        self._sleep = sleep
+        self._retention_us = retention_days * _DAY_US
+        self._state: LaneState | None = None
+        self._token: Token | None = None
+        self._is_token_known = True
+
+    @property
+    def state(self) -> LaneState:
+        """The lane's state as this writer knows it."""
+        if self._state is None:
+            raise RuntimeError("the lane is not open")
+        return self._state
+
+    def open(self) -> Opened:
+        """Read the snapshot and the entries from its version on, check their chain and fold them.
+
+        Raises:
+            CorruptHistory: an entry is missing or altered, or cannot follow the state before it.
+            UnknownEvent: newer code wrote to the lane.
+            LedgerUnavailable: the store could not be read in bounded time.
+        """
+        snapshot = self._journal.read_snapshot(self._lane)
+        state = decode_state(snapshot.document) if snapshot else LaneState()
+        run_age_s, count = None, 0
+        for stored in walk(self._journal, self._lane, max(state.version, 1)):
+            state = self._follow(state, stored.entry)
+            count += 1
+            if stored.entry.run_id:
+                run_age_s = stored.age_s
+        if run_age_s is None and state.run_version:
+            newest = self._journal.read_entry(self._lane, state.run_version)
+            run_age_s = newest.age_s if newest else math.inf
+            count += 1 if newest else 0
+        self._state = state
+        self._token, self._is_token_known = (snapshot.token if snapshot else None), True
+        return Opened(state, run_age_s, count)
+
+    def refold(self) -> Opened:
+        """Open again, after a conflict: what was decided on the old state must be decided anew. Raises as `open`."""
+        return self.open()
+
+    def append(self, events: Sequence[Event], *, run_id: str, digests: Mapping[str, bytes] = _NO_DIGESTS) -> Landed:
+        """Write the events as one entry, atomically with the index documents it changes.
+
+        `run_id` is empty when a person writes. `digests` maps a batch id attempted here to its packed row digests.
+
+        Raises:
+            VersionConflict: somebody else wrote; nothing of this was written. Refold.
+            LedgerUnavailable: it may or may not have been written, or may yet be.
+            CorruptHistory: the events cannot follow the lane's state; nothing was written.
+            TypeError, ValueError: an event holds what cannot be stored; nothing was written.
+        """
+        entry = self._seal(events, run_id)
+        after = fold(self.state, events, moment_of(entry), entry.hash)
+        commit = self._commit(after, events, entry, digests)
+        self._land(commit)
+        self._state = after
+        writes = 1 + len(commit.batches) + len(commit.runs) + (commit.snapshot is not None)
+        return Landed(entry.version, after, writes)
+
+    def _seal(self, events: Sequence[Event], run_id: str) -> Entry:
+        if not events:
+            raise ValueError("an entry holds at least one event")
+        return seal(
+            pipeline=self._pipeline,
+            lane=self._lane,
+            version=self.state.version + 1,
+            nonce=self._nonce(),
+            at_us=self._now_us(),
+            run_id=run_id,
+            events=events,
+            prev_hash=self.state.head,
+        )
+
+    def _commit(self, after: LaneState, events: Sequence[Event], entry: Entry, digests: Mapping[str, bytes]) -> Commit:
+        changes = index_changes(
+            self._pipeline, self._lane, self.state, events, moment_of(entry), retention_us=self._retention_us
+        )
+        for batch_id, packed in digests.items():
+            changes.batches[batch_id]["row_digests"] = packed
+        has_snapshot = is_milestone(events)
+        never_expires = any(isinstance(event, RunStarted) for event in events)
+        return Commit(
+            lane=self._lane,
+            entry=entry,
+            batches=changes.batches,
+            runs=changes.runs,
+            snapshot=encode_state(after) if has_snapshot else None,
+            snapshot_token=self._current_token() if has_snapshot else None,
+            expire_at_us=None if never_expires else entry.at_us + self._retention_us,
+        )
+
+    def _current_token(self) -> Token | None:
+        """Return the lane document's token, read again when a lost answer took it with it."""
+        if not self._is_token_known:
+            snapshot = self._journal.read_snapshot(self._lane)
+            if snapshot is None or snapshot.version > self.state.version:
+                raise VersionConflict(f"lane {self._lane}: somebody else replaced its snapshot; open it again")
+            self._token, self._is_token_known = snapshot.token, True
+        return self._token
+
+    def _land(self, commit: Commit) -> None:
+        """Write until it is known to be there, or somebody else's is, or the budget is spent."""
+        started_us = self._now_us()
+        for pause_s in _PAUSES_S:
+            try:
+                committed = self._journal.commit(commit)
+            except VersionConflict:
+                if not self._has_landed(commit):
+                    raise  # no entry at this version: the snapshot is not the one the token names
+            except OutcomeUnknown:
+                if not self._has_landed(commit):
+                    if (self._now_us() - started_us) / 1e6 + pause_s > BUDGET_S:
+                        break
+                    self._sleep(pause_s)
+                    continue
+            else:
+                if commit.snapshot is not None:
+                    self._token = committed.snapshot_token
+                return
+            self._is_token_known = self._is_token_known and commit.snapshot is None
+            return
+        message = f"lane {self._lane}: no answer to the commit of version {commit.entry.version} within {BUDGET_S:g} s"
+        raise LedgerUnavailable(f"{message}; check that the ledger's store is reachable, then run again")
+
+    def _has_landed(self, commit: Commit) -> bool:
+        found = self._journal.read_entry(self._lane, commit.entry.version)
+        if found is not None and found.entry.nonce != commit.entry.nonce:
+            raise VersionConflict(f"lane {self._lane}: version {commit.entry.version} was written by somebody else")
+        return found is not None
+
+    def _follow(self, state: LaneState, entry: Entry) -> LaneState:
+        """Return the state with the entry, its place in the chain checked. The snapshot's own entry changes nothing."""
+        where = f"lane {self._lane} version {entry.version}"
+        if entry_hash(entry) != entry.hash:
+            raise CorruptHistory(f"{where}: its hash is not that of its content; run `ingestor ledger verify`")
+        if entry.version == state.version:
+            if entry.hash != state.head:
+                raise CorruptHistory(
+                    f"{where}: the snapshot was folded from another entry; run `ingestor ledger verify`"
+                )
+            return state
+        if entry.prev_hash != (state.head or genesis(self._pipeline, self._lane)):
+            raise CorruptHistory(f"{where}: it does not follow the entry before it; run `ingestor ledger verify`")
+        return fold(state, decode_entry(entry), moment_of(entry), entry.hash)
+
+
+def moment_of(entry: Entry) -> Moment:
+    """Return where and when the events of an entry happened."""
+    return Moment(entry.version, entry.run_id, entry.at_us)
+
+
+def is_milestone(events: Iterable[Event]) -> bool:
+    """Tell whether the entry of these events replaces the lane's snapshot."""
+    return any(isinstance(event, RunStarted | RunFinished | RunFailed) for event in events)
+
+
+def walk(journal: Journal, lane: str, first: int, page: int = PAGE_ENTRIES) -> Iterator[StoredEntry]:
+    """Yield a lane's entries from version `first` on, in order, reading `page` of them at once."""
+    while True:
+        entries = journal.read_entries(lane, first, page)
+        yield from entries
+        if len(entries) < page:
+            return
+        first = entries[-1].entry.version + 1

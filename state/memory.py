@@ -1,0 +1,106 @@
+"""The ledger in memory, gone with the process: cheap, for tests and for exploring schedules."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from state.errors import VersionConflict
+from state.journal import Commit, Committed, Document, Snapshot, StoredEntry
+
+
+class MemoryJournal:
+    """A `Journal` in dictionaries under one lock. `now_s` is the server's clock, in seconds from any origin."""
+
+    def __init__(self, *, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
+        self._lock = threading.Lock()
+        self._entries: dict[str, dict[int, tuple[Any, float]]] = {}
+        self._snapshots: dict[str, Snapshot] = {}
+        self._batches: dict[str, dict[str, Any]] = {}
+        self._runs: dict[str, dict[str, Any]] = {}
+        self._skips: dict[str, Document] = {}
+
+    def commit(self, commit: Commit) -> Committed:
+        """See `Journal.commit`."""
+        with self._lock:
+            entries = self._entries.setdefault(commit.lane, {})
+            if commit.entry.version in entries:
+                raise VersionConflict(f"lane {commit.lane}: version {commit.entry.version} exists")
+            token = self._replace_snapshot(commit)
+            entries[commit.entry.version] = (commit.entry, self._now_s())
+            _merge(self._batches, commit.batches)
+            _merge(self._runs, commit.runs)
+        return Committed(1 + len(commit.batches) + len(commit.runs) + (token is not None), token)
+
+    def _replace_snapshot(self, commit: Commit) -> int | None:
+        if commit.snapshot is None:
+            return None
+        held = self._snapshots.get(commit.lane)
+        if (held.token if held else None) != commit.snapshot_token:
+            raise VersionConflict(f"lane {commit.lane}: its snapshot was replaced since it was read")
+        token = commit.entry.version  # only ever by a higher version, so it names the write
+        self._snapshots[commit.lane] = Snapshot(commit.entry.version, commit.snapshot, token)
+        return token
+
+    def read_snapshot(self, lane: str) -> Snapshot | None:
+        """See `Journal.read_snapshot`."""
+        with self._lock:
+            return self._snapshots.get(lane)
+
+    def read_entry(self, lane: str, version: int) -> StoredEntry | None:
+        """See `Journal.read_entry`."""
+        with self._lock:
+            found = self._entries.get(lane, {}).get(version)
+            return StoredEntry(found[0], self._now_s() - found[1]) if found else None
+
+    def read_entries(self, lane: str, first: int, limit: int) -> Sequence[StoredEntry]:
+        """See `Journal.read_entries`."""
+        with self._lock:
+            entries, now_s = self._entries.get(lane, {}), self._now_s()
+            versions = sorted(version for version in entries if version >= first)[:limit]
+            return [StoredEntry(entries[version][0], now_s - entries[version][1]) for version in versions]
+
+    def read_lanes(self) -> Sequence[str]:
+        """See `Journal.read_lanes`."""
+        with self._lock:
+            return sorted(self._snapshots)
+
+    def read_batch(self, batch_id: str) -> Document | None:
+        """See `Journal.read_batch`."""
+        with self._lock:
+            found = self._batches.get(batch_id)
+            return dict(found) if found is not None else None
+
+    def list_batches(
+        self, *, status: str | None = None, lane: str | None = None, limit: int = 100, after: str | None = None
+    ) -> Sequence[Document]:
+        """See `Journal.list_batches`."""
+        with self._lock:
+            listed = [
+                {name: value for name, value in batch.items() if name != "row_digests"}
+                for batch_id, batch in sorted(self._batches.items())
+                if (after is None or batch_id > after)
+                and (status is None or batch.get("status") == status)
+                and (lane is None or batch.get("lane") == lane)
+            ]
+        return listed[:limit]
+
+    def list_runs(self, *, limit: int = 100, before: str | None = None) -> Sequence[Document]:
+        """See `Journal.list_runs`."""
+        with self._lock:
+            runs = sorted(self._runs.items(), reverse=True)
+            return [dict(run) for run_id, run in runs if before is None or run_id < before][:limit]
+
+    def create_skip(self, skip_id: str, document: Document, expire_at_us: int) -> None:
+        """See `Journal.create_skip`."""
+        with self._lock:
+            self._skips.setdefault(skip_id, {**document, "expire_at_us": expire_at_us})
+
+    def close(self) -> None:
+        """See `Journal.close`."""
+
+
+def _merge(documents: dict[str, dict[str, Any]], changes: Mapping[str, Document]) -> None:
+    for key, fields in changes.items():
+        documents[key] = {**documents.get(key, {}), **fields}

@@ -1,0 +1,224 @@
+"""The ledger in one SQLite file: the embedded default, safe across threads and processes of one machine."""
+
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from state.codec import canonical, entry_document, entry_from_document, from_canonical
+from state.errors import LedgerUnavailable, OutcomeUnknown, VersionConflict
+from state.journal import Commit, Committed, Document, Snapshot, StoredEntry
+
+BUSY_S = 10.0
+"""How long a call waits for another process's commit before it gives up."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS lanes (
+    pipeline TEXT, lane TEXT, version INTEGER NOT NULL, document BLOB NOT NULL,
+    PRIMARY KEY (pipeline, lane)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS journal (
+    pipeline TEXT, lane TEXT, version INTEGER, document BLOB NOT NULL, created_at_us INTEGER NOT NULL,
+    expire_at_us INTEGER, PRIMARY KEY (pipeline, lane, version));
+CREATE TABLE IF NOT EXISTS batches (
+    pipeline TEXT, id TEXT, status TEXT, lane TEXT, document BLOB NOT NULL, row_digests BLOB,
+    PRIMARY KEY (pipeline, id));
+CREATE INDEX IF NOT EXISTS batches_by_status ON batches (pipeline, status, lane, id);
+CREATE TABLE IF NOT EXISTS runs (
+    pipeline TEXT, id TEXT, document BLOB NOT NULL, PRIMARY KEY (pipeline, id));
+CREATE TABLE IF NOT EXISTS skips (
+    pipeline TEXT, id TEXT, document BLOB NOT NULL, expire_at_us INTEGER NOT NULL, PRIMARY KEY (pipeline, id));
+"""
+_UPSERT_BATCH = """
+INSERT INTO batches (pipeline, id, status, lane, document, row_digests) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET status = excluded.status, lane = excluded.lane, document = excluded.document,
+    row_digests = coalesce(excluded.row_digests, row_digests)
+"""
+_UPSERT_RUN = """
+INSERT INTO runs (pipeline, id, document) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET document = excluded.document
+"""
+_LIST_BATCHES = """
+SELECT document FROM batches WHERE pipeline = :pipeline AND (:status IS NULL OR status = :status)
+    AND (:lane IS NULL OR lane = :lane) AND (:after IS NULL OR id > :after) ORDER BY id LIMIT :limit
+"""
+_LIST_RUNS = """
+SELECT document FROM runs WHERE pipeline = :pipeline AND (:before IS NULL OR id < :before) ORDER BY id DESC LIMIT :limit
+"""
+
+
+class SqliteJournal:
+    """A `Journal` in the file at `path` (`:memory:` for one that is gone with it), made on first use.
+
+    `now_s` is the server's clock: this machine's, in seconds since 1970. Documents are stored as canonical JSON; row
+    digests have a column of their own, which lists do not read. Nothing ages out of a file.
+
+    Raises:
+        LedgerUnavailable: the file cannot be opened or made.
+    """
+
+    def __init__(self, path: str | Path, pipeline: str, *, now_s: Callable[[], float] = time.time) -> None:
+        self._path, self._pipeline, self._now_s = str(path), pipeline, now_s
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = _connect(self._path)
+
+    def commit(self, commit: Commit) -> Committed:
+        """See `Journal.commit`."""
+        with self._transaction() as connection:
+            self._create_entry(connection, commit)
+            self._replace_snapshot(connection, commit)
+            for batch_id, fields in commit.batches.items():
+                self._merge_batch(connection, batch_id, fields)
+            for run_id, fields in commit.runs.items():
+                merged = {**self._stored(connection, "runs", run_id), **fields}
+                connection.execute(_UPSERT_RUN, (self._pipeline, run_id, canonical(merged)))
+        has_snapshot = commit.snapshot is not None
+        writes = 1 + len(commit.batches) + len(commit.runs) + has_snapshot
+        return Committed(writes, commit.entry.version if has_snapshot else None)
+
+    def _create_entry(self, connection: sqlite3.Connection, commit: Commit) -> None:
+        document = canonical(entry_document(commit.entry))
+        key = (self._pipeline, commit.lane, commit.entry.version)
+        row = (*key, document, int(self._now_s() * 1e6), commit.expire_at_us)
+        try:
+            connection.execute("INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?)", row)
+        except sqlite3.IntegrityError as error:
+            raise VersionConflict(f"lane {commit.lane}: version {commit.entry.version} exists") from error
+
+    def _replace_snapshot(self, connection: sqlite3.Connection, commit: Commit) -> None:
+        if commit.snapshot is None:
+            return
+        key = (self._pipeline, commit.lane)
+        held = connection.execute("SELECT version FROM lanes WHERE pipeline = ? AND lane = ?", key).fetchone()
+        if (held[0] if held else None) != commit.snapshot_token:
+            raise VersionConflict(f"lane {commit.lane}: its snapshot was replaced since it was read")
+        row = (*key, commit.entry.version, canonical(commit.snapshot))
+        connection.execute("INSERT OR REPLACE INTO lanes VALUES (?, ?, ?, ?)", row)
+
+    def _merge_batch(self, connection: sqlite3.Connection, batch_id: str, fields: Document) -> None:
+        merged = {**self._stored(connection, "batches", batch_id), **fields}
+        digests = merged.pop("row_digests", None)
+        row = (batch_id, merged.get("status"), merged.get("lane"), canonical(merged), digests)
+        connection.execute(_UPSERT_BATCH, (self._pipeline, *row))
+
+    def _stored(self, connection: sqlite3.Connection, table: str, key: str) -> dict[str, Any]:
+        query = f"SELECT document FROM {table} WHERE pipeline = ? AND id = ?"  # noqa: S608 - a table of ours
+        row = connection.execute(query, (self._pipeline, key)).fetchone()
+        return dict(from_canonical(row[0])) if row else {}
+
+    def read_snapshot(self, lane: str) -> Snapshot | None:
+        """See `Journal.read_snapshot`."""
+        rows = self._read(
+            "SELECT version, document FROM lanes WHERE pipeline = :pipeline AND lane = :lane", {"lane": lane}
+        )
+        return Snapshot(rows[0][0], from_canonical(rows[0][1]), rows[0][0]) if rows else None
+
+    def read_entry(self, lane: str, version: int) -> StoredEntry | None:
+        """See `Journal.read_entry`."""
+        found = self.read_entries(lane, version, 1)
+        return found[0] if found and found[0].entry.version == version else None
+
+    def read_entries(self, lane: str, first: int, limit: int) -> Sequence[StoredEntry]:
+        """See `Journal.read_entries`."""
+        query = """SELECT document, created_at_us FROM journal
+            WHERE pipeline = :pipeline AND lane = :lane AND version >= :first ORDER BY version LIMIT :limit"""
+        rows = self._read(query, {"lane": lane, "first": first, "limit": limit})
+        now_s = self._now_s()
+        return [StoredEntry(entry_from_document(from_canonical(row[0])), now_s - row[1] / 1e6) for row in rows]
+
+    def read_lanes(self) -> Sequence[str]:
+        """See `Journal.read_lanes`."""
+        return [row[0] for row in self._read("SELECT lane FROM lanes WHERE pipeline = :pipeline ORDER BY lane", {})]
+
+    def read_batch(self, batch_id: str) -> Document | None:
+        """See `Journal.read_batch`."""
+        query = "SELECT document, row_digests FROM batches WHERE pipeline = :pipeline AND id = :id"
+        rows = self._read(query, {"id": batch_id})
+        if not rows:
+            return None
+        digests = {} if rows[0][1] is None else {"row_digests": rows[0][1]}
+        return {**from_canonical(rows[0][0]), **digests}
+
+    def list_batches(
+        self, *, status: str | None = None, lane: str | None = None, limit: int = 100, after: str | None = None
+    ) -> Sequence[Document]:
+        """See `Journal.list_batches`."""
+        values = {"status": status, "lane": lane, "limit": limit, "after": after}
+        return [from_canonical(row[0]) for row in self._read(_LIST_BATCHES, values)]
+
+    def list_runs(self, *, limit: int = 100, before: str | None = None) -> Sequence[Document]:
+        """See `Journal.list_runs`."""
+        return [from_canonical(row[0]) for row in self._read(_LIST_RUNS, {"limit": limit, "before": before})]
+
+    def create_skip(self, skip_id: str, document: Document, expire_at_us: int) -> None:
+        """See `Journal.create_skip`."""
+        row = (self._pipeline, skip_id, canonical(document), expire_at_us)
+        with self._transaction() as connection:
+            connection.execute("INSERT OR IGNORE INTO skips VALUES (?, ?, ?, ?)", row)
+
+    def close(self) -> None:
+        """See `Journal.close`."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = None
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection inside one write transaction: all of it is durable at the end, or nothing."""
+        with self._open() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.rollback()
+                raise
+            try:
+                connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                if connection.in_transaction:
+                    connection.rollback()
+                raise OutcomeUnknown(f"ledger file {self._path}: {error}") from error
+
+    def _read(self, query: str, values: Mapping[str, object]) -> list[tuple[Any, ...]]:
+        with self._open() as connection:
+            return connection.execute(query, {**values, "pipeline": self._pipeline}).fetchall()
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            if self._connection is None:
+                raise LedgerUnavailable(f"ledger file {self._path} is closed")
+            try:
+                yield self._connection
+            except sqlite3.Error as error:
+                raise LedgerUnavailable(f"ledger file {self._path}: {error}; {_CHECK}") from error
+
+
+_CHECK = "check that it is a ledger, writable, on a local disk with room, and that no other process holds it"
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    """Open the file, make it when absent. WAL lets readers and one writer work at once; FULL survives a power cut."""
+    deadline = time.monotonic() + BUSY_S
+    try:
+        if path != ":memory:":
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    except (OSError, sqlite3.Error) as error:
+        raise LedgerUnavailable(f"ledger file {path}: {error}; {_CHECK}") from error
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.executescript(_SCHEMA)
+        except (
+            sqlite3.Error
+        ) as error:  # two processes making one file: the busy timeout does not cover the change to WAL
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                connection.close()
+                raise LedgerUnavailable(f"ledger file {path}: {error}; {_CHECK}") from error
+            time.sleep(0.01)
+        else:
+            return connection
