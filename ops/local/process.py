@@ -19,6 +19,7 @@ LOCAL = ROOT / ".local"
 LEASH = Path(__file__).with_name("leash.py")
 HOST = "127.0.0.1"
 START_DEADLINE_S = 60.0
+GONE_DEADLINE_S = 5.0
 POLL_S = 0.02
 LOG_TAIL_LINES, LOG_LINE_CHARS = 8, 200
 # Below the ranges from which Linux (32768) and macOS (49152) take ports for outgoing connections, so that nobody's
@@ -73,6 +74,7 @@ class Service:
 
     def __init__(self) -> None:
         self.ports: tuple[int, ...] = ()
+        self._served = False
         self._process: subprocess.Popen[bytes] | None = None
         self._log: Path | None = None
 
@@ -121,7 +123,7 @@ class Service:
             )
 
     def wait_ready(self, deadline_s: float = START_DEADLINE_S) -> None:
-        """Wait until the service answers; a clash of ports is tried again on others.
+        """Wait until the service answers; a clash of ports is tried again, on others unless it served on these before.
 
         Raises:
             ServiceError: it ended, or is not ready in time.
@@ -131,11 +133,12 @@ class Service:
         while not (self.running and self.ready()):
             if not self.running and clashes < CLASHES_ALLOWED and "in use" in self._tail():
                 clashes += 1
-                self.ports = ()
+                self.ports = self.ports if self._served else ()
                 self.launch()
             elif not self.running or time.monotonic() > deadline:
                 raise self._failed(deadline_s)
             time.sleep(POLL_S)
+        self._served = True
 
     def start(self) -> Self:
         """Start the process and wait until it serves.
@@ -173,6 +176,9 @@ class Service:
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._process = None
+        deadline = time.monotonic() + GONE_DEADLINE_S
+        while any(map(accepts, self.ports)) and time.monotonic() < deadline:
+            time.sleep(POLL_S)  # the leash is gone, its command is about to be
 
     def _tail(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines()
