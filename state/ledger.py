@@ -211,18 +211,23 @@ class LaneLedger:
 
     def _follow(self, state: LaneState, entry: Entry) -> LaneState:
         """Return the state with the entry, its place in the chain checked. The snapshot's own entry changes nothing."""
-        where = f"lane {self._lane} version {entry.version}"
         if entry_hash(entry) != entry.hash:
-            raise CorruptHistory(f"{where}: its hash is not that of its content; run `ingestor ledger verify`")
+            raise self._corrupt(entry, "its hash is not that of its content")
         if entry.version == state.version:
             if entry.hash != state.head:
-                raise CorruptHistory(
-                    f"{where}: the snapshot was folded from another entry; run `ingestor ledger verify`"
-                )
+                raise self._corrupt(entry, "the snapshot was folded from another entry")
             return state
+        if entry.version != state.version + 1:
+            raise self._corrupt(entry, f"the entry before it is missing, the last one known is {state.version}")
         if entry.prev_hash != (state.head or genesis(self._pipeline, self._lane)):
-            raise CorruptHistory(f"{where}: it does not follow the entry before it; run `ingestor ledger verify`")
-        return fold(state, decode_entry(entry), moment_of(entry), entry.hash)
+            raise self._corrupt(entry, "it does not follow the entry before it")
+        try:
+            return fold(state, decode_entry(entry), moment_of(entry), entry.hash)
+        except CorruptHistory as error:
+            raise self._corrupt(entry, str(error)) from error
+
+    def _corrupt(self, entry: Entry, what: str) -> CorruptHistory:
+        return CorruptHistory(f"lane {self._lane} version {entry.version}: {what}; run `ingestor ledger verify`")
 
 
 def moment_of(entry: Entry) -> Moment:

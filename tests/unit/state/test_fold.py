@@ -1,0 +1,107 @@
+import dataclasses
+from collections.abc import Sequence
+
+import pytest
+
+from state.errors import CorruptHistory
+from state.events import Event, Position
+from state.fold import LaneState, Moment, Statement, fold
+from tests.unit.state.histories import (
+    T0_US,
+    attempted,
+    committed,
+    digests,
+    failed,
+    finished,
+    heartbeat,
+    published,
+    started,
+    superseded,
+)
+
+
+def folded(*entries: Sequence[Event], run_id: str = "run-1") -> LaneState:
+    state = LaneState()
+    for version, events in enumerate(entries, start=1):
+        state = fold(state, events, Moment(version, run_id, T0_US), f"hash-{version}")
+    return state
+
+
+def test_a_batch_is_in_doubt_from_its_attempt_to_its_outcome() -> None:
+    state = folded([started()], [attempted("b1"), attempted("b2", 1)], [committed("b1")])
+    assert [batch.batch_id for batch in state.unsettled] == ["b2"]
+    assert state.checkpoint == Position("page-1")
+
+
+def test_superseding_moves_the_epoch_and_not_the_checkpoint() -> None:
+    state = folded([started()], [attempted("b1")], [committed("b1"), attempted("b2", 1)], [superseded("b2")])
+    assert (state.epoch, state.checkpoint, state.unsettled) == (4, Position("page-1"), ())
+    assert state.outbox[1] == Statement("b2", "SUPERSEDED", 0, 4, "run-1", T0_US)
+
+
+def test_statements_leave_the_outbox_only_when_acknowledged() -> None:
+    entries: list[list[Event]] = [[attempted("b1"), attempted("b2", 1)], [committed("b1")], [committed("b2")]]
+    assert [statement.version for statement in folded(*entries).outbox] == [2, 3]
+    assert [statement.version for statement in folded(*entries, [published(2)]).outbox] == [3]
+    assert folded(*entries, [published(3)]).outbox == ()
+
+
+@pytest.mark.parametrize(
+    ("events", "is_open"), [([started()], True), ([started(), finished()], False), ([started(), failed()], False)]
+)
+def test_a_run_is_open_until_it_finished_or_failed(events: list[Event], *, is_open: bool) -> None:
+    assert folded(events).run_open is is_open
+
+
+def test_only_what_a_run_wrote_counts_for_its_age() -> None:
+    state = fold(folded([started()], [heartbeat()]), [published(1)], Moment(3, "", T0_US), "h")
+    assert (state.version, state.run_version) == (3, 2)
+
+
+ENDS_INSIDE = dataclasses.replace(attempted("b2", 1), end=Position("page-1", 2), tail=digests("a", "b"))
+
+
+def test_the_boundary_grows_within_a_page_and_is_new_on_the_next() -> None:
+    more = dataclasses.replace(ENDS_INSIDE, batch_id="b3", end=Position("page-1", 3), tail=digests("c"))
+    other = dataclasses.replace(ENDS_INSIDE, batch_id="b4", end=Position("page-2", 1), tail=digests("d"))
+    whole = attempted("b5", 2)
+    history: list[Sequence[Event]] = []
+    boundaries = []
+    for batch in (ENDS_INSIDE, more, other, whole):
+        history += [[batch], [committed(batch.batch_id)]]
+        boundaries.append(folded(*history).boundary)
+    assert boundaries == [digests("a", "b"), digests("a", "b", "c"), digests("d"), b""]
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ([[committed("b1")]], "the first unsettled batch is none"),
+        ([[superseded("b1")]], "the first unsettled batch is none"),
+        ([[attempted("b1"), attempted("b2", 1)], [committed("b2")]], "the first unsettled batch is b1"),
+        ([[attempted("b1"), attempted("b2", 1)], [superseded("b2")]], "the first unsettled batch is b1"),
+        ([[attempted("b1"), attempted("b1")]], "attempted twice"),
+        ([[attempted("b1", epoch=3)]], "attempted in epoch 3, but the lane is in epoch 0"),
+        ([[attempted("b1"), attempted("b2", 1)], [superseded("b1"), committed("b2")]], "the lane is in epoch 2"),
+        ([[dataclasses.replace(ENDS_INSIDE, tail=digests("a"))], [committed("b2")]], "2 records of a page, 16 digest"),
+    ],
+    ids=[
+        "commits nothing",
+        "supersedes nothing",
+        "commits out of order",
+        "supersedes out of order",
+        "attempts twice",
+        "attempts in another epoch",
+        "commits over a superseded one",
+        "ends without its digests",
+    ],
+)
+def test_a_history_that_cannot_be_is_refused(entries: list[list[Event]], message: str) -> None:
+    with pytest.raises(CorruptHistory, match=message):
+        folded(*entries)
+
+
+@pytest.mark.parametrize("version", [0, 1, 3])
+def test_an_entry_out_of_sequence_is_refused(version: int) -> None:
+    with pytest.raises(CorruptHistory, match=f"entry {version} follows entry 1"):
+        fold(folded([started()]), [heartbeat()], Moment(version, "r", T0_US), "h")
