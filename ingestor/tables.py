@@ -1,0 +1,278 @@
+"""BigQuery's metadata through its REST client: read, create and extend tables and views.
+
+Every call ends in bounded time: `CALL_S` an attempt, no new attempt after `RETRY_S`, so at most their sum. What goes
+wrong becomes one line: `BigQueryUnavailable` when it could not be asked, `SchemaMismatch` when it says no.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import requests
+from google.api_core import exceptions
+from google.api_core.client_options import ClientOptions
+from google.api_core.retry import Retry
+from google.auth import exceptions as auth_exceptions
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
+
+from ingestor.columns import Column, Mode
+from ingestor.ddl import sql_column
+from ingestor.errors import BigQueryUnavailable, SchemaMismatch
+
+CALL_S = 10.0
+"""Time for one attempt of one call."""
+
+RETRY_S = 10.0
+"""No new attempt starts later than this after the first."""
+
+Answer = TypeVar("Answer")
+
+_TRANSIENT = (
+    exceptions.TooManyRequests,
+    exceptions.InternalServerError,
+    exceptions.BadGateway,
+    exceptions.ServiceUnavailable,
+    exceptions.GatewayTimeout,
+    requests.exceptions.ConnectionError,
+    requests.exceptions.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+)
+
+_STANDARD = {
+    "BOOLEAN": "BOOL",
+    "FLOAT": "FLOAT64",
+    "INTEGER": "INT64",
+    "STRUCT": "RECORD",
+    "DECIMAL": "NUMERIC",
+    "BIGDECIMAL": "BIGNUMERIC",
+}
+"""The service answers in the names of legacy SQL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table or view as it is. `partition_column` and `partition_unit` are empty when it isn't partitioned by time;
+    `query` is the text of a view, empty for a table.
+    """
+
+    table_id: str
+    columns: tuple[Column, ...]
+    partition_column: str = ""
+    partition_unit: str = ""
+    cluster_columns: tuple[str, ...] = ()
+    is_view: bool = False
+    query: str = ""
+
+
+class Tables:
+    """The tables of one dataset. The client is built on first use, so never before a fork.
+
+    Every method raises `BigQueryUnavailable` when BigQuery can't be reached or doesn't let us, within 20 seconds.
+    """
+
+    def __init__(self, project: str, dataset: str, emulator_host: str | None = None) -> None:
+        """`emulator_host` is `host:port` of a local REST endpoint, asked without credentials."""
+        self.project = project
+        self.dataset = dataset
+        self._emulator_host = emulator_host
+        self._client: bigquery.Client | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def read(self, table_id: str) -> Table | None:
+        """Return the table or view as it is now, or None when it (or its dataset) doesn't exist."""
+        try:
+            found = self._call(lambda client, bounds: client.get_table(self._name(table_id), **bounds), table_id)
+        except exceptions.NotFound:
+            return None
+        table = _read(table_id, found)
+        # The local emulator leaves a view's text out of this answer.
+        return replace(table, query=self._view_text(table_id)) if table.is_view and not table.query else table
+
+    def require_dataset(self) -> None:
+        """Return when the dataset exists.
+
+        Raises:
+            SchemaMismatch: it doesn't; names the command that makes it.
+        """
+        where = f"{self.project}.{self.dataset}"
+        try:
+            self._call(lambda client, bounds: client.get_dataset(where, **bounds), "")
+        except exceptions.NotFound as error:
+            made = f"bq mk --dataset {self.project}:{self.dataset}"
+            raise SchemaMismatch(f"dataset {where} doesn't exist; correct BQ_DATASET_ID, or run `{made}`") from error
+
+    def create_table(
+        self,
+        table_id: str,
+        columns: Sequence[Column],
+        *,
+        partition_column: str = "",
+        cluster_columns: Sequence[str] = (),
+    ) -> None:
+        """Create the table, partitioned by day on `partition_column`; one that exists already is left as it is."""
+        table = bigquery.Table(self._name(table_id), schema=[_field(column) for column in columns])
+        if partition_column:
+            table.time_partitioning = bigquery.TimePartitioning("DAY", field=partition_column)
+        if cluster_columns:
+            table.clustering_fields = list(cluster_columns)
+        self._create(table_id, table)
+
+    def create_view(self, table_id: str, query: str) -> None:
+        """Create the view, or replace its text, in one step."""
+        statement = f"CREATE OR REPLACE VIEW `{self._name(table_id)}` AS\n{query}"
+        self._changing(table_id, lambda client, bounds: _rows(client, statement, bounds))
+
+    def add_columns(self, table_id: str, columns: Sequence[Column]) -> None:
+        """Add what `columns` has and the table lacks, at every level; what the table has is not touched.
+
+        Raises:
+            SchemaMismatch: BigQuery refuses the change, or the table changed meanwhile.
+        """
+
+        def extend(client: bigquery.Client, bounds: dict[str, Any]) -> None:
+            table = client.get_table(self._name(table_id), **bounds)
+            present = [field.to_api_repr() for field in table.schema]
+            table.schema = [bigquery.SchemaField.from_api_repr(field) for field in _merged(present, columns)]
+            client.update_table(table, ["schema"], **bounds)
+            if self._emulator_host:
+                self._extend_emulated(client, table_id, _absent(present, columns), bounds)
+
+        self._changing(table_id, extend)
+
+    def query(self, sql: str) -> list[dict[str, Any]]:
+        """Run a query and return its rows by column name."""
+        return self._call(lambda client, bounds: _rows(client, sql, bounds), "query")
+
+    def close(self) -> None:
+        """Release connections. Idempotent."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()  # type: ignore[no-untyped-call]
+
+    def _create(self, table_id: str, table: bigquery.Table) -> None:
+        self._changing(table_id, lambda client, bounds: client.create_table(table, exists_ok=True, **bounds))
+
+    def _extend_emulated(
+        self, client: bigquery.Client, table_id: str, absent: Sequence[Column], bounds: dict[str, Any]
+    ) -> None:
+        """The emulator takes a new schema into its catalogue only; its rows get columns from SQL, one a statement."""
+        for column in absent:
+            added = f"ADD COLUMN IF NOT EXISTS {sql_column(column)}"
+            _rows(client, f"ALTER TABLE `{self._name(table_id)}` {added}", bounds)
+
+    def _view_text(self, table_id: str) -> str:
+        views = f"`{self.project}.{self.dataset}`.INFORMATION_SCHEMA.VIEWS"
+        rows = self.query(f"SELECT view_definition FROM {views} WHERE table_name = '{table_id}'")  # noqa: S608 (our names)
+        return str(rows[0]["view_definition"]) if rows else ""
+
+    def _changing(self, table_id: str, call: Callable[[bigquery.Client, dict[str, Any]], object]) -> None:
+        try:
+            self._call(call, table_id)
+        except exceptions.NotFound as error:
+            message = f"{self._name(table_id)} or its dataset is gone: {_line(error)}; run the command again"
+            raise SchemaMismatch(message) from error
+        except exceptions.PreconditionFailed as error:
+            message = f"table {self._name(table_id)} was changed by somebody else meanwhile; run the command again"
+            raise SchemaMismatch(message) from error
+        except (exceptions.BadRequest, exceptions.Conflict) as error:
+            message = f"BigQuery refuses to change {self._name(table_id)}: {_line(error)}"
+            raise SchemaMismatch(message) from error
+
+    def _call(self, call: Callable[[bigquery.Client, dict[str, Any]], Answer], what: str) -> Answer:
+        bounds = {"timeout": CALL_S, "retry": Retry(predicate=_is_transient, initial=0.2, maximum=2, timeout=RETRY_S)}
+        try:
+            return call(self._connected(), bounds)
+        except (exceptions.Forbidden, exceptions.Unauthorized) as error:
+            message = f"BigQuery denies access to {self._name(what)}: {_line(error)}; grant the account access to it"
+            raise BigQueryUnavailable(message) from error
+        except auth_exceptions.GoogleAuthError as error:
+            message = f"no usable Google credentials: {_line(error)}; run `gcloud auth application-default login`"
+            raise BigQueryUnavailable(message) from error
+        except (*_TRANSIENT, exceptions.RetryError, requests.exceptions.RequestException) as error:
+            message = f"BigQuery could not be asked about {self._name(what)}: {_line(error)}; try again later"
+            raise BigQueryUnavailable(message) from error
+
+    def _connected(self) -> bigquery.Client:
+        if self._client is None:
+            local: dict[str, Any] = {}
+            if self._emulator_host:
+                options = ClientOptions(api_endpoint=f"http://{self._emulator_host}")
+                anonymous = AnonymousCredentials()  # type: ignore[no-untyped-call]
+                local = {"credentials": anonymous, "client_options": options}
+            self._client = bigquery.Client(project=self.project, **local)
+        return self._client
+
+    def _name(self, table_id: str) -> str:
+        return f"{self.project}.{self.dataset}.{table_id}".rstrip(".")
+
+
+def _rows(client: bigquery.Client, sql: str, bounds: dict[str, Any]) -> list[dict[str, Any]]:
+    job = client.query(sql, job_retry=None, **bounds)
+    return [dict(row.items()) for row in job.result(job_retry=None, **bounds)]
+
+
+def _is_transient(error: Exception) -> bool:
+    return isinstance(error, _TRANSIENT)
+
+
+def _line(error: Exception) -> str:
+    cause = error.cause if isinstance(error, exceptions.RetryError) and error.cause else error
+    message = cause.message if isinstance(cause, exceptions.GoogleAPICallError) else str(cause)
+    return " ".join(str(message).split())[:300].rstrip(".")
+
+
+def _read(table_id: str, found: bigquery.Table) -> Table:
+    partitioning = found.time_partitioning
+    return Table(
+        table_id=table_id,
+        columns=tuple(_column(field) for field in found.schema),
+        partition_column=(partitioning.field or "_PARTITIONTIME") if partitioning else "",
+        partition_unit=partitioning.type_ if partitioning else "",
+        cluster_columns=tuple(found.clustering_fields or ()),
+        is_view=found.table_type == "VIEW",
+        query=found.view_query or "",
+    )
+
+
+def _column(field: bigquery.SchemaField) -> Column:
+    mode: Mode = field.mode or "NULLABLE"
+    return Column(
+        name=field.name,
+        type=_STANDARD.get(field.field_type, field.field_type),
+        mode=mode,
+        description=field.description or "",
+        fields=tuple(_column(inner) for inner in field.fields),
+    )
+
+
+def _field(column: Column) -> bigquery.SchemaField:
+    described: dict[str, Any] = {"description": column.description} if column.description else {}
+    inner = tuple(_field(part) for part in column.fields)
+    return bigquery.SchemaField(column.name, column.type, mode=column.mode, fields=inner, **described)
+
+
+def _absent(present: list[dict[str, Any]], wanted: Sequence[Column]) -> list[Column]:
+    names = {field["name"].lower() for field in present}
+    return [column for column in wanted if column.name.lower() not in names]
+
+
+def _merged(present: list[dict[str, Any]], wanted: Sequence[Column]) -> list[dict[str, Any]]:
+    """The table's own fields as the service describes them, policy tags and all, then the missing ones."""
+    by_name = {column.name.lower(): column for column in wanted}
+    kept = []
+    for field in present:
+        column = by_name.pop(field["name"].lower(), None)
+        if column is not None and column.fields:
+            kept.append({**field, "fields": _merged(field.get("fields", []), column.fields)})
+        else:
+            kept.append(field)
+    return kept + [_field(column).to_api_repr() for column in by_name.values()]
