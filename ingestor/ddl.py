@@ -107,5 +107,7 @@ def _type(column: Column) -> str:
 def _suffix(column: Column) -> str:
     required = " NOT NULL" if column.mode == "REQUIRED" else ""
     # A JSON string is a GoogleSQL string literal.
-    described = f" OPTIONS(description={json.dumps(column.description)})" if column.description else ""
+    described = (
+        f" OPTIONS(description={json.dumps(column.description, ensure_ascii=False)})" if column.description else ""
+    )
     return required + described

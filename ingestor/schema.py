@@ -30,6 +30,9 @@ class Difference:
     text: str
     mendable: bool = False
 
+    def __str__(self) -> str:
+        return self.text
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:

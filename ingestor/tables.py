@@ -93,6 +93,8 @@ class Tables:
             found = self._call(lambda client, bounds: client.get_table(self._name(table_id), **bounds), table_id)
         except exceptions.NotFound:
             return None
+        except exceptions.BadRequest as error:
+            raise self._refused(table_id, error) from error
         table = _read(table_id, found)
         # The local emulator leaves a view's text out of this answer.
         return replace(table, query=self._view_text(table_id)) if table.is_view and not table.query else table
@@ -150,7 +152,10 @@ class Tables:
 
     def query(self, sql: str) -> list[dict[str, Any]]:
         """Run a query and return its rows by column name."""
-        return self._call(lambda client, bounds: _rows(client, sql, bounds), "query")
+        try:
+            return self._call(lambda client, bounds: _rows(client, sql, bounds), "")
+        except (exceptions.BadRequest, exceptions.NotFound) as error:
+            raise self._refused("", error) from error
 
     def close(self) -> None:
         """Release connections. Idempotent."""
@@ -184,8 +189,10 @@ class Tables:
             message = f"table {self._name(table_id)} was changed by somebody else meanwhile; run the command again"
             raise SchemaMismatch(message) from error
         except (exceptions.BadRequest, exceptions.Conflict) as error:
-            message = f"BigQuery refuses to change {self._name(table_id)}: {_line(error)}"
-            raise SchemaMismatch(message) from error
+            raise self._refused(table_id, error) from error
+
+    def _refused(self, table_id: str, error: Exception) -> SchemaMismatch:
+        return SchemaMismatch(f"BigQuery refuses what was asked of {self._name(table_id)}: {_line(error)}")
 
     def _call(self, call: Callable[[bigquery.Client, dict[str, Any]], Answer], what: str) -> Answer:
         bounds = {"timeout": CALL_S, "retry": Retry(predicate=_is_transient, initial=0.2, maximum=2, timeout=RETRY_S)}

@@ -129,6 +129,38 @@ def test_a_view_of_a_later_message_still_serves_after_a_rollback(tables: Tables)
     schema.preflight(tables, "orders", order)
 
 
+def test_a_view_with_other_rules_is_refused_by_a_run_and_replaced_by_apply(tables: Tables) -> None:
+    schema.apply(tables, "flights", FLIGHT)
+    wanted = ddl.dedup_query(PROJECT, tables.dataset, "flights", columns_of(FLIGHT))
+    oldest_first = wanted.replace("`version` DESC", "`version`")
+    assert oldest_first != wanted
+    tables.create_view("flights_dedup", oldest_first)
+    with pytest.raises(SchemaMismatch, match=r"view flights_dedup is not the one .*run `ingestor schema apply`"):
+        schema.preflight(tables, "flights", FLIGHT)
+    assert schema.apply(tables, "flights", FLIGHT) == ["replace view flights_dedup"]
+    schema.preflight(tables, "flights", FLIGHT)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("flights_dedup", "flights_dedup is a table, not"), ("flights", "flights is a view, not a table")],
+)
+def test_an_object_of_the_other_kind_is_refused(tables: Tables, name: str, said: str) -> None:
+    tables.create_table("other", columns_of(FLIGHT))
+    if name == "flights":
+        tables.create_view(name, f"SELECT * FROM {ddl.quoted(PROJECT, tables.dataset, 'other')}")  # noqa: S608 (our names)
+    else:
+        tables.create_table(name, columns_of(FLIGHT))
+    with pytest.raises(SchemaMismatch, match=said):
+        schema.apply(tables, "flights", FLIGHT)
+
+
+def test_a_statement_that_bigquery_refuses_is_one_line(tables: Tables) -> None:
+    with pytest.raises(SchemaMismatch, match=r"refuses what was asked of test-project\.") as refused:
+        tables.query("SELECT FROM WHERE")
+    assert "\n" not in str(refused.value)
+
+
 def test_a_missing_dataset_is_named_with_the_command_that_makes_it(bigquery: BigQueryHosts) -> None:
     with (
         Tables(PROJECT, "nowhere", bigquery.rest_host) as tables,
