@@ -1,0 +1,312 @@
+import dataclasses
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ingestor.config import NOT_BUILT, Config, describe, load
+from ingestor.errors import ConfigurationError
+
+REQUIRED = {
+    "GCP_PROJECT_ID": "demo-project",
+    "BQ_DATASET_ID": "flights",
+    "BQ_TABLE_ID": "departures",
+    "MESSAGE_TYPE": "flights.Flight",
+    "SOURCE_URL": "https://api.example.com/v1/flights",
+    "DEAD_LETTER_BUCKET": "dead-letters",
+}
+
+
+def problems(**changes: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as raised:
+        load(REQUIRED | changes)
+    return str(raised.value).splitlines()
+
+
+def test_the_required_variables_are_enough_and_the_rest_has_the_contracts_defaults() -> None:
+    config = load(REQUIRED)
+    assert config.pipeline_id == "departures"
+    assert (config.batch_max_rows, config.batch_max_bytes, config.max_in_flight) == (5000, 4_194_304, 8)
+    assert (config.append_max_attempts, config.append_timeout_s, config.ledger_stale_s) == (5, 60, 180)
+    assert (config.source_page_size, config.source_max_page_bytes, config.source_timeout_s) == (1000, 67_108_864, 30)
+    assert (config.run_deadline_s, config.fuse_consecutive, config.fuse_ratio) == (480, 5, 0.2)
+    assert (config.ledger, config.firestore_database, config.ledger_retention_days) == ("firestore", "(default)", 90)
+    assert (config.auth, config.service_label, config.log_level, config.port) == ("oidc", "ingestor", "INFO", 8080)
+    assert (config.source_cursor_param, config.source_next_path) == ("cursor", "next_cursor")
+
+
+def test_every_missing_variable_is_reported_at_once() -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        load({})
+    lines = str(raised.value).splitlines()
+    assert [line.split(":")[0] for line in lines] == list(REQUIRED)
+    assert all(re.fullmatch(r"[A-Z_]+: is missing: set .+", line) for line in lines)
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    assert load(REQUIRED | {"BATCH_MAX_ROWS": "", "LEDGER": "  ", "SOURCE_RATE_PER_S": ""}) == load(REQUIRED)
+    assert problems(BQ_TABLE_ID="") == ["BQ_TABLE_ID: is missing: set the destination table (not its views)"]
+
+
+def test_problems_of_all_kinds_come_in_one_report() -> None:
+    lines = problems(
+        GCP_PROJECT_ID="",
+        BATCH_MAX_ROWS="many",
+        BATCH_MAX_BYTES="16 MiB",
+        APPEND_TIMEOUT_S="200",
+        SOURCE_PAGINATION="offset",
+        SOURCE_TIMEOUT="5",
+    )
+    assert [line.split(":")[0] for line in lines] == [
+        "GCP_PROJECT_ID",
+        "BATCH_MAX_ROWS",
+        "BATCH_MAX_BYTES",
+        "SOURCE_PAGINATION",
+        "LEDGER_STALE_S",
+        "SOURCE_TIMEOUT",
+    ]
+    assert lines[1] == "BATCH_MAX_ROWS: is not a whole number ('many'): set a whole number from 1 to 40000"
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "value"),
+    [
+        ("BATCH_MAX_ROWS", "1", 1),
+        ("BATCH_MAX_ROWS", " 40000 ", 40_000),
+        ("BATCH_MAX_BYTES", "15728640", 15_728_640),
+        ("BATCH_MAX_BYTES", "15 MiB", 15_728_640),
+        ("BATCH_MAX_BYTES", "15MiB", 15_728_640),
+        ("SOURCE_MAX_PAGE_BYTES", "512kib", 524_288),
+        ("SOURCE_MAX_PAGE_BYTES", "1 GiB", 1_073_741_824),
+        ("FUSE_RATIO", "1", 1.0),
+        ("FUSE_RATIO", ".05", 0.05),
+        ("LOG_LEVEL", "debug", "DEBUG"),
+        ("LEDGER", "sqlite:///.local/ledger.db", "sqlite:///.local/ledger.db"),
+        ("SOURCE_PAGE_SIZE_PARAM", "", ""),
+        ("GCP_PROJECT_ID", "example.com:project", "example.com:project"),
+        ("AUTH_VIEWERS", "a@b.c, d@e.f,", ("a@b.c", "d@e.f")),
+        ("FIRESTORE_EMULATOR_HOST", "[::1]:8085", "[::1]:8085"),
+        ("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9000", "http://127.0.0.1:9000"),
+        ("CLOUD_RUN_TASK_INDEX", "0", 0),
+        (
+            "SOURCE_URL",
+            "http://{partition}.api:8080/x?day={partition}",
+            "http://{partition}.api:8080/x?day={partition}",
+        ),
+    ],
+)
+def test_a_value_is_read_in_each_form_it_may_have(variable: str, text: str, value: object) -> None:
+    assert getattr(load(REQUIRED | {variable: text}), variable.lower()) == value
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("BATCH_MAX_ROWS", "0"),
+        ("BATCH_MAX_ROWS", "40001"),
+        ("BATCH_MAX_ROWS", "-1"),
+        ("BATCH_MAX_ROWS", "5e3"),
+        ("BATCH_MAX_ROWS", "5_000"),
+        ("BATCH_MAX_ROWS", "9" * 5000),
+        ("BATCH_MAX_ROWS", "\u0665"),
+        ("BATCH_MAX_BYTES", "15728641"),
+        ("BATCH_MAX_BYTES", "15.5 MiB"),
+        ("BATCH_MAX_BYTES", "4 MB"),
+        ("BATCH_MAX_BYTES", "0"),
+        ("FUSE_RATIO", "0"),
+        ("FUSE_RATIO", "1.01"),
+        ("FUSE_RATIO", "nan"),
+        ("PIPELINE_ID", ""),
+        ("PIPELINE_ID", "a/b"),
+        ("PIPELINE_ID", ".."),
+        ("PIPELINE_ID", "."),
+        ("PIPELINE_ID", "__flights__"),
+        ("PIPELINE_ID", "x" * 201),
+        ("GCP_PROJECT_ID", "My Project"),
+        ("BQ_DATASET_ID", "d.s"),
+        ("BQ_TABLE_ID", "t`; DROP"),
+        ("MESSAGE_TYPE", "flights."),
+        ("SOURCE_URL", "ftp://api.example.com"),
+        ("SOURCE_URL", "api.example.com/x"),
+        ("SOURCE_URL", "http://api.example.com:port/"),
+        ("SOURCE_URL", "https:///path"),
+        ("SOURCE_URL", "https://a b.example.com"),
+        ("SOURCE_RECORDS_PATH", "data..items"),
+        ("LEDGER", "sqlite://ledger.db"),
+        ("LEDGER", "sqlite:///"),
+        ("LEDGER", "postgres:///x"),
+        ("DEAD_LETTER_BUCKET", "gs://bucket"),
+        ("DEAD_LETTER_BUCKET", "bucket/path"),
+        ("AUTH", "open"),
+        ("AUTH_INVOKERS", "someone"),
+        ("PORT", "65536"),
+        ("FIRESTORE_EMULATOR_HOST", "localhost"),
+        ("FIRESTORE_EMULATOR_HOST", "http://localhost:1"),
+        ("LOG_LEVEL", "LOUD"),
+        ("SOURCE_START", "a\nb"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_one_line_with_what_to_set(variable: str, text: str) -> None:
+    lines = problems(**{variable: text})
+    assert len(lines) == 1
+    assert re.fullmatch(rf"{variable}: .+: .*set .+", lines[0])
+    assert len(lines[0]) < 300
+
+
+@pytest.mark.parametrize(
+    ("stale_s", "timeout_s", "fits"),
+    [("97", "60", True), ("96", "60", False), ("25", "1", False), ("26", "1", True), ("180", "129", True)],
+)
+def test_five_sixths_of_the_stale_time_must_exceed_the_append_timeout_and_twenty_seconds(
+    stale_s: str, timeout_s: str, *, fits: bool
+) -> None:
+    changes = {"LEDGER_STALE_S": stale_s, "APPEND_TIMEOUT_S": timeout_s}
+    assert (5 * int(stale_s) > 6 * (int(timeout_s) + 20)) is fits
+    if fits:
+        assert load(REQUIRED | changes).ledger_stale_s == int(stale_s)
+    else:
+        assert [line.split(":")[0] for line in problems(**changes)] == ["LEDGER_STALE_S"]
+
+
+def test_a_table_id_that_cannot_name_a_pipeline_asks_for_a_pipeline_id() -> None:
+    assert problems(BQ_TABLE_ID="__x__")[0].startswith("PIPELINE_ID: BQ_TABLE_ID, its default, is reserved")
+    assert load(REQUIRED | {"BQ_TABLE_ID": "__x__", "PIPELINE_ID": "x"}).pipeline_id == "x"
+
+
+OTHER_VALUES = {
+    "SOURCE_PAGINATION": "offset",
+    "SOURCE_CURSOR_FIELD": "updated_at",
+    "SOURCE_RATE_PER_S": "2.5",
+    "SOURCE_AUTH": "bearer",
+    "SOURCE_SECRET": "projects/p/secrets/s/versions/1",
+    "SOURCE_PARTITIONS": "2",
+    "SOURCE_PARALLEL_PAGES": "4",
+    "SOURCE_OVERLAP": "60",
+    "DEDUP_KEY": "id",
+    "MASK_FIELDS": "email",
+}
+
+
+@pytest.mark.parametrize("variable", NOT_BUILT)
+def test_what_is_not_built_is_refused_instead_of_ignored(variable: str) -> None:
+    lines = problems(**{variable: OTHER_VALUES[variable]})
+    assert len(lines) == 1
+    assert re.fullmatch(rf"{variable}: not supported by this version yet.*: leave it unset.*", lines[0])
+    supported = NOT_BUILT[variable]
+    if supported is not None:
+        assert load(REQUIRED | {variable: supported}) == load(REQUIRED)
+
+
+@pytest.mark.parametrize(
+    ("typo", "known"),
+    [
+        ("SOURCE_TIMEOUT", "SOURCE_TIMEOUT_S"),
+        ("SOURCE_TIMEOUT_MS", "SOURCE_TIMEOUT_S"),
+        ("SOURCE_URI", "SOURCE_URL"),
+        ("BATCH_ROWS", "BATCH_MAX_ROWS"),
+        ("BATCH_MAX_BYTE", "BATCH_MAX_BYTES"),
+        ("BQ_DATASET", "BQ_DATASET_ID"),
+        ("BQ_TABLE", "BQ_TABLE_ID"),
+        ("LEDGER_STALE", "LEDGER_STALE_S"),
+        ("DEAD_LETTERS_BUCKET", "DEAD_LETTER_BUCKET"),
+        ("APPEND_TIMEOUT", "APPEND_TIMEOUT_S"),
+        ("FUSE_RATE", "FUSE_RATIO"),
+    ],
+)
+def test_a_variable_that_looks_like_a_typo_is_reported_with_the_name_meant(typo: str, known: str) -> None:
+    assert problems(**{typo: "1"}) == [f"{typo}: is not a variable of the ingestor: set {known}, or unset it"]
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["SOURCE_DATE_EPOCH", "SOURCE_VERSION", "SOURCE_BRANCH", "SOURCE_COMMIT", "SOURCE_DIR", "BATCH_TASK_INDEX", "PATH"],
+)
+def test_other_software_variables_are_left_alone(variable: str) -> None:
+    assert load(REQUIRED | {variable: "1"}) == load(REQUIRED)
+
+
+def test_secrets_appear_neither_in_the_object_nor_in_a_report() -> None:
+    config = load(REQUIRED | {"SOURCE_URL": "https://user:hunter2@api.example.com/?key=hunter2"})
+    assert "hunter2" not in repr(config)
+    lines = problems(SOURCE_URL="ftp://user:hunter2@api.example.com/x?key=hunter2", SOURCE_SECRET="hunter2")  # noqa: S106  # the case
+    assert len(lines) == 2
+    assert "hunter2" not in "".join(lines)
+    assert "ftp://api.example.com/x" in lines[0]
+    assert "hunter2" not in "".join(problems(SOURCE_URL="user:hunter2@api.example.com"))
+
+
+SERVICE = {"AUTH_AUDIENCE": "https://run.example.com"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        (SERVICE, ""),
+        ({}, "AUTH_AUDIENCE: is missing with AUTH=oidc"),
+        ({"AUTH": "iap"}, "AUTH_AUDIENCE: is missing with AUTH=iap"),
+        ({"AUTH": "none"}, ""),
+        ({"AUTH": "none", "K_SERVICE": "ingestor"}, "AUTH: must not be none on Cloud Run"),
+        ({"AUTH": "platform"}, "AUTH: platform trusts Cloud Run"),
+        ({"AUTH": "platform", "K_SERVICE": "ingestor"}, ""),
+    ],
+)
+def test_only_the_services_are_held_to_the_rules_of_auth(changes: dict[str, str], refused: str) -> None:
+    config = load(REQUIRED | changes)
+    if refused:
+        with pytest.raises(ConfigurationError, match=re.escape(refused)):
+            config.check_service()
+    else:
+        config.check_service()
+
+
+def test_the_object_is_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        load(REQUIRED).port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("ledger", "path"),
+    [("firestore", None), ("sqlite:///a/b.db", Path("a/b.db")), ("sqlite:////srv/b.db", Path("/srv/b.db"))],
+)
+def test_three_slashes_name_a_relative_ledger_and_four_an_absolute_one(ledger: str, path: Path | None) -> None:
+    assert load(REQUIRED | {"LEDGER": ledger}).sqlite_path == path
+
+
+def test_the_partition_takes_its_place_in_the_url() -> None:
+    assert load(REQUIRED | {"SOURCE_URL": "http://h/{partition}"}).source_url_of(7) == "http://h/7"
+
+
+def test_the_process_environment_is_read_when_no_other_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in REQUIRED.items():
+        monkeypatch.setenv(variable, value)
+    assert load().bq_table_id == "departures"
+
+
+def test_every_setting_is_described() -> None:
+    described = {variable: (meaning, default) for variable, meaning, default in describe()}
+    assert list(described) == [field.name.upper() for field in dataclasses.fields(Config)]
+    assert all(meaning for meaning, _ in described.values())
+    assert {v for v, (_, default) in described.items() if default == "required"} == set(REQUIRED)
+    assert described["BATCH_MAX_BYTES"][1] == "4 MiB"
+    assert described["PIPELINE_ID"][1] == "BQ_TABLE_ID"
+
+
+def test_importing_the_configuration_loads_no_library() -> None:
+    code = (
+        "import sys, ingestor.config; print([m for m in sys.modules if m in {'requests', 'pydantic', 'google.cloud'}])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_nothing_else_reads_the_environment() -> None:
+    root = Path(__file__).parents[2]
+    readers = [
+        path.relative_to(root).as_posix()
+        for package in ("ingestor", "state")
+        for path in sorted((root / package).rglob("*.py"))
+        if re.search(r"\bos\.(environ|getenv)\b", path.read_text())
+    ]
+    assert readers == ["ingestor/config.py"]
