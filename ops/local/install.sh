@@ -11,7 +11,7 @@ python=$1 venv=$2 lock=$3
 [ -x "$venv/bin/pip" ] || "$python" -m venv "$venv"
 echo "Installing $lock into $venv" >&2
 if "$venv/bin/pip" install --quiet --disable-pip-version-check uv &&
-  "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --require-hashes --requirement "$lock"; then
+  "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --require-hashes --compile-bytecode --requirement "$lock"; then
   exit 0
 fi
 echo "uv is not usable here; installing with pip, which takes a little longer" >&2

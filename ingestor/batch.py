@@ -1,0 +1,213 @@
+"""Cutting records into batches, and the ids that follow from what is in them. Pure.
+
+The cut is a function of the records from a position on, so a resumed run rebuilds the same batches; the id is a
+function of everything that makes a batch what it is, so equal ids mean equal rows. Nothing here knows of time except
+`ingest_time_us`, which is handed in once and then travels with the batch.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from ingestor.decode import canonical_json
+from ingestor.descriptor import METADATA_FIELDS
+from ingestor.encode import Rejection
+from ingestor.pages import JsonValue, Page
+from state.events import DIGEST_SIZE, BatchAttempted, Position
+
+Encode = Callable[[object], bytes | Rejection]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where a batch ends: after `rows` records or before the record that would take it over `bytes` encoded bytes."""
+
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRecord:
+    """A record that is no row: its place in the batch, its original and why."""
+
+    index: int
+    record: JsonValue
+    rejection: Rejection
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """What is still to take of a page. `taken` of its records were taken before `records[offset]`."""
+
+    page: Page
+    records: tuple[JsonValue, ...]
+    taken: int = 0
+    offset: int = 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every record is taken."""
+        return self.offset >= len(self.records)
+
+    @property
+    def position(self) -> Position:
+        """Where the next record stands; at the start of the next page when this one is done and has one."""
+        if self.exhausted and self.page.next_cursor is not None:
+            return Position(self.page.next_cursor)
+        return Position(self.page.cursor, self.taken + self.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A batch being filled. `outcomes` holds, in source order, each record's row or its rejection."""
+
+    start: Position
+    end: Position
+    outcomes: tuple[bytes | RejectedRecord, ...] = ()
+    size_bytes: int = 0
+    tail: tuple[JsonValue, ...] = ()
+    """The draft's records of the page at `end.cursor`; empty when the draft ends between pages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A cut batch: what the ledger says of it, and what goes on the wire and into the bucket."""
+
+    attempted: BatchAttempted
+    rows: tuple[bytes, ...]
+    """Serialized rows, metadata columns included, in source order."""
+    rejected: tuple[RejectedRecord, ...]
+    digests: bytes
+    """Packed row digests of `rows`, 16 bytes each."""
+
+    @property
+    def batch_id(self) -> str:
+        """The content-addressed id."""
+        return self.attempted.batch_id
+
+
+def record_digest(record: JsonValue) -> bytes:
+    """Recognise a source record read again: 16 bytes of SHA-256 over its canonical JSON."""
+    return hashlib.sha256(canonical_json(record)).digest()[:DIGEST_SIZE]
+
+
+def row_digest(row: bytes) -> bytes:
+    """Identify what was sent: 16 bytes of SHA-256 over the serialized row without the metadata columns."""
+    return hashlib.sha256(row).digest()[:DIGEST_SIZE]
+
+
+def unread(page: Page, boundary: bytes) -> tuple[Unread, int, int]:
+    """Drop the records of a page that were taken before, recognised by digest as a multiset.
+
+    Returns:
+        What is left to take, the number of records dropped, and the number of remembered digests that the page no
+        longer holds (records changed or gone at the source).
+    """
+    if not boundary:
+        return Unread(page, tuple(page.records)), 0, 0
+    known = Counter(boundary[at : at + DIGEST_SIZE] for at in range(0, len(boundary), DIGEST_SIZE))
+    remembered = known.total()
+    fresh: list[JsonValue] = []
+    for record in page.records:
+        digest = record_digest(record)
+        if known[digest] > 0:
+            known[digest] -= 1
+        else:
+            fresh.append(record)
+    return Unread(page, tuple(fresh), remembered), len(page.records) - len(fresh), known.total()
+
+
+def fill(draft: Draft, rest: Unread, encode: Encode, limits: Limits) -> tuple[Draft, Unread, bool]:
+    """Take records of one page into the draft until it is full or the page is used up.
+
+    Returns:
+        The draft, what is left of the page, and whether the draft is full.
+    """
+    outcomes, size, offset = list(draft.outcomes), draft.size_bytes, rest.offset
+    same_page = draft.end.cursor == rest.page.cursor and bool(draft.tail)
+    full = len(outcomes) >= limits.rows
+    while not full and offset < len(rest.records):
+        record = rest.records[offset]
+        outcome = encode(record)
+        if isinstance(outcome, Rejection):
+            taken: bytes | RejectedRecord = RejectedRecord(len(outcomes), record, outcome)
+            cost = len(canonical_json(record))
+        else:
+            taken, cost = outcome, len(outcome)
+        if outcomes and size + cost > limits.bytes:
+            full = True
+            break
+        outcomes.append(taken)
+        size, offset = size + cost, offset + 1
+        full = len(outcomes) >= limits.rows
+    rest_after = replace(rest, offset=offset)
+    end = rest_after.position if offset > rest.offset or rest.exhausted else draft.end
+    tail = ((*draft.tail,) if same_page else ()) + rest.records[rest.offset : offset] if end.taken else ()
+    return Draft(draft.start, end, tuple(outcomes), size, tail), rest_after, full
+
+
+def batch_id(pipeline: str, lane: str, epoch: int, start: Position, digests: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return 32 hex digits: 16 bytes of SHA-256 over all arguments, each length-prefixed so that none runs into the next.
+
+    `digests` yields, in source order, `(b"row", row_digest)` or `(b"rejected", record_digest)`.
+    """
+    cursor = b"" if start.cursor is None else b"=" + start.cursor.encode("utf-8", "surrogatepass")
+    hashed = hashlib.sha256()
+    for part in (pipeline.encode(), lane.encode(), str(epoch).encode(), cursor, str(start.taken).encode()):
+        hashed.update(len(part).to_bytes(4, "big") + part)
+    for kind, digest in digests:
+        hashed.update(len(kind).to_bytes(4, "big") + kind + len(digest).to_bytes(4, "big") + digest)
+    return hashed.hexdigest()[:32]
+
+
+def cut(pipeline: str, lane: str, epoch: int, draft: Draft, ingest_time_us: int) -> Batch:
+    """Close the draft: give it its id and its rows their metadata columns."""
+    rejected = tuple(item for item in draft.outcomes if isinstance(item, RejectedRecord))
+    digests = [
+        (b"rejected", record_digest(item.record)) if isinstance(item, RejectedRecord) else (b"row", row_digest(item))
+        for item in draft.outcomes
+    ]
+    identity = batch_id(pipeline, lane, epoch, draft.start, digests)
+    prefix = metadata_prefix(identity, ingest_time_us)
+    rows = tuple(
+        item + prefix + _varint(index)
+        for index, item in enumerate(draft.outcomes)
+        if not isinstance(item, RejectedRecord)
+    )
+    attempted = BatchAttempted(
+        batch_id=identity,
+        epoch=epoch,
+        start=draft.start,
+        end=draft.end,
+        rows=len(rows),
+        rejected=len(rejected),
+        bytes=sum(map(len, rows)),
+        ingest_time_us=ingest_time_us,
+        tail=b"".join(map(record_digest, draft.tail)),
+    )
+    return Batch(attempted, rows, rejected, b"".join(digest for kind, digest in digests if kind == b"row"))
+
+
+def metadata_prefix(identity: str, ingest_time_us: int) -> bytes:
+    """Return the wire bytes of `_ingest_batch_id` and `_ingest_time` and the tag of `_ingest_row_index`.
+
+    Serialized messages concatenate, so a row followed by this and the varint of its index is a row of the writer schema.
+    """
+    encoded = identity.encode()
+    return b"".join(
+        (
+            _varint(METADATA_FIELDS["_ingest_batch_id"] << 3 | 2) + _varint(len(encoded)) + encoded,
+            _varint(METADATA_FIELDS["_ingest_time"] << 3) + _varint(ingest_time_us & (1 << 64) - 1),
+            _varint(METADATA_FIELDS["_ingest_row_index"] << 3),
+        )
+    )
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:  # noqa: PLR2004 - seven bits a byte, the wire format's varint
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)

@@ -1,0 +1,202 @@
+"""The composition root: from a configuration to ports with real adapters.
+
+Google's clients are imported here, late, so that a command which needs none of them starts fast; they are made in the
+process that uses them, because a gRPC client made before a fork hangs (grpc/grpc#41768).
+"""
+
+import secrets
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.descriptor_pb2 import DescriptorProto
+
+from ingestor.batch import Limits
+from ingestor.config import Config
+from ingestor.encode import Encoder
+from ingestor.lognames import LogName
+from ingestor.logs import Log
+from ingestor.messages import message_class
+from ingestor.ports import Plan, Ports
+from ingestor.progress import Progress
+from ingestor.run import Run
+from state.fold import LaneState
+from state.journal import Journal
+from state.ledger import LaneLedger
+
+if TYPE_CHECKING:
+    from ingestor.append import Connection
+    from ingestor.deadletters import RejectedRecords
+    from ingestor.publish import LedgerTable
+    from ingestor.tables import Tables
+
+DISTRIBUTION = "bigquery-batch-ingestor"
+_DAY_US = 86_400 * 1_000_000
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def monotonic(self) -> float:
+        """Return seconds that only ever grow."""
+        return time.monotonic()
+
+    def now_us(self) -> int:
+        """Return microseconds since the epoch."""
+        return time.time_ns() // 1000
+
+
+def open_journal(config: Config) -> Journal:
+    """Return the journal of the configured pipeline."""
+    if config.sqlite_path is not None:
+        from state.sqlite import SqliteJournal  # noqa: PLC0415 - only the adapter in use is loaded
+
+        return SqliteJournal(config.sqlite_path, config.pipeline_id)
+    from state.firestore import FirestoreJournal, client_for  # noqa: PLC0415 - likewise
+
+    return FirestoreJournal(client_for(config.gcp_project_id, config.firestore_database), config.pipeline_id)
+
+
+def open_ledger(config: Config, journal: Journal, lane: str) -> LaneLedger:
+    """Return the writer of one lane."""
+    return LaneLedger(
+        journal,
+        config.pipeline_id,
+        lane,
+        now_us=SystemClock().now_us,
+        nonce=lambda: secrets.token_hex(16),
+        sleep=time.sleep,
+        retention_days=config.ledger_retention_days,
+    )
+
+
+def open_tables(config: Config) -> "Tables":
+    """Return the dataset's tables."""
+    from ingestor.tables import Tables  # noqa: PLC0415 - BigQuery's REST client is loaded by those who use it
+
+    return Tables(config.gcp_project_id, config.bq_dataset_id, config.bigquery_emulator_host)
+
+
+def new_run_id(clock: SystemClock) -> str:
+    """Return an id that sorts by its run's start and is unique among runs that start at once."""
+    started = datetime.fromtimestamp(clock.now_us() / 1e6, UTC)
+    return f"{started:%Y%m%dT%H%M%S.%f}Z-{secrets.token_hex(3)}"
+
+
+class RunBuilder:
+    """Wires one run of one partition."""
+
+    def __init__(self, config: Config, journal: Journal, log: Log, *, partition: int = 0) -> None:
+        """Name the run and load its message.
+
+        Raises:
+            ConfigurationError: MESSAGE_TYPE names no message.
+        """
+        self._config, self._journal, self._partition = config, journal, partition
+        self._lane, self._clock = str(partition), SystemClock()
+        self._run_id = new_run_id(self._clock)
+        self._log = log.bind(lane=self._lane, run_id=self._run_id)
+        self._message = message_class(config.message_type)
+
+    def build(
+        self,
+        *,
+        takeover: bool = False,
+        trigger: str = "cli",
+        observe: Callable[[Progress], None] = lambda _: None,
+    ) -> Run:
+        """Return the run, ready to execute."""
+        from ingestor.append import write_client  # noqa: PLC0415 - gRPC is loaded by those who append
+        from ingestor.descriptor import normalized, writer_schema  # noqa: PLC0415 - likewise
+        from ingestor_protos.ingestor_pb2 import LedgerStatement  # noqa: PLC0415 - likewise
+
+        config = self._config
+        client = write_client(config.bigquery_storage_emulator_host)
+        rejects = self._rejects()
+        ports = Ports(
+            ledger=open_ledger(config, self._journal, self._lane),
+            source=self._source(),
+            open_connection=self._connector(client, config.bq_table_id, writer_schema(self._message.DESCRIPTOR)),
+            rejects=rejects,
+            publish=self._statements(
+                self._connector(client, f"{config.bq_table_id}_ledger", normalized(LedgerStatement.DESCRIPTOR))
+            ).publish,
+            preflight=lambda: self._preflight(rejects),
+            note_skip=self._note_skip,
+            clock=self._clock,
+            log=self._log,
+            observe=observe,
+        )
+        return Run(ports, self._plan(takeover=takeover, trigger=trigger))
+
+    def _plan(self, *, takeover: bool, trigger: str) -> Plan:
+        config = self._config
+        return Plan(
+            pipeline=config.pipeline_id,
+            lane=self._lane,
+            run_id=self._run_id,
+            trigger=trigger,
+            code_version=version(DISTRIBUTION),
+            partitions=config.source_partitions,
+            takeover=takeover,
+            encode=Encoder(self._message).encode,
+            limits=Limits(config.batch_max_rows, config.batch_max_bytes),
+            max_in_flight=config.max_in_flight,
+            max_attempts=config.append_max_attempts,
+            append_timeout_s=config.append_timeout_s,
+            stale_s=config.ledger_stale_s,
+            deadline_s=config.run_deadline_s,
+            source_start=config.source_start,
+        )
+
+    def _connector(self, client: Any, table: str, schema: DescriptorProto) -> Callable[[Any], "Connection"]:  # noqa: ANN401 - the client has no types
+        from ingestor.append import Connection, default_stream  # noqa: PLC0415 - likewise
+
+        stream = default_stream(self._config.gcp_project_id, self._config.bq_dataset_id, table)
+        return lambda emit: Connection(client, stream, schema, emit, trace_id=f"ingestor:{self._run_id}")
+
+    def _statements(self, connect: Callable[[Any], "Connection"]) -> "LedgerTable":
+        from ingestor.publish import LedgerTable  # noqa: PLC0415 - likewise
+
+        return LedgerTable(
+            connect,
+            pipeline=self._config.pipeline_id,
+            lane=self._lane,
+            max_attempts=self._config.append_max_attempts,
+            answer_timeout_s=self._config.append_timeout_s,
+            sleep=time.sleep,
+        )
+
+    def _rejects(self) -> "RejectedRecords":
+        from ingestor.deadletters import RejectedRecords, storage_client  # noqa: PLC0415 - likewise
+
+        config = self._config
+        client = storage_client(config.gcp_project_id, config.storage_emulator_host)
+        return RejectedRecords(client, config.dead_letter_bucket, config.pipeline_id, self._lane, self._run_id)
+
+    def _preflight(self, rejects: "RejectedRecords") -> None:
+        from ingestor.schema import preflight  # noqa: PLC0415 - likewise
+
+        with open_tables(self._config) as tables:
+            preflight(tables, self._config.bq_table_id, self._message.DESCRIPTOR)
+        rejects.check()
+
+    def _source(self) -> Any:  # noqa: ANN401 - `HttpSource`, which is loaded late
+        from ingestor.source import http_source  # noqa: PLC0415 - likewise
+
+        return http_source(
+            self._config,
+            partition=self._partition,
+            deadline=self._clock.monotonic() + self._config.run_deadline_s,
+            on_retry=lambda attempts, reason, wait_s: self._log(
+                LogName.PAGE_RETRIED, "WARNING", attempts=attempts, reason=reason, wait_s=wait_s
+            ),
+        )
+
+    def _note_skip(self, run_id: str, state: LaneState) -> None:
+        now_us = self._clock.now_us()
+        expires_us = now_us + self._config.ledger_retention_days * _DAY_US
+        document = {"lane": self._lane, "at_us": now_us, "live_run": state.run_id}
+        self._journal.create_skip(run_id, document, expires_us)

@@ -1,0 +1,236 @@
+"""The command `ingestor`: one line an error, the contract's exit codes, tables for people and JSON for scripts."""
+
+import json
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Any
+
+import click
+
+from ingestor.config import Config, load
+from ingestor.errors import ConfigurationError, DifferenceFound, IngestorError
+from state.errors import LedgerError
+
+USAGE, INTERRUPTED = 64, 130
+STOP_GRACE_S = 4.0
+"""After SIGTERM Cloud Run waits 10 s; this is what batches in flight get of it."""
+
+
+def main() -> None:
+    """Run the command and end the process with the contract's exit code."""
+    sys.exit(_exit_code(lambda: cli.main(standalone_mode=False)))
+
+
+def _exit_code(command: Callable[[], object]) -> int:
+    try:
+        result = command()
+    except click.UsageError as error:
+        click.echo(f"{error.format_message()} (see `ingestor --help`)", err=True)
+        return USAGE
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except (IngestorError, LedgerError) as error:
+        if _debugging():
+            traceback.print_exc()
+        click.echo(f"ingestor: {error}", err=True)
+        return error.EXIT_CODE if isinstance(error, IngestorError) else IngestorError.EXIT_CODE
+    return result if isinstance(result, int) else 0
+
+
+def _debugging() -> bool:
+    try:
+        return load().log_level == "DEBUG"
+    except ConfigurationError:
+        return False
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="bigquery-batch-ingestor")
+def cli() -> None:
+    """Ingest an HTTP API into BigQuery through the Storage Write API, every record accounted for."""
+
+
+@cli.command()
+@click.option("--partition", type=click.IntRange(0), default=None, help="Partition of the source; its lane's name.")
+@click.option("--takeover", is_flag=True, help="Treat a live run as dead. Safe: the other one stops by itself.")
+@click.option("--json", "as_json", is_flag=True, help="Print the run summary as the last line.")
+@click.option("--quiet", is_flag=True, help="No log lines, no progress bar.")
+def run(*, partition: int | None, takeover: bool, as_json: bool, quiet: bool) -> None:
+    """Run once: from the checkpoint to the source's end."""
+    from ingestor.bootstrap import RunBuilder, open_journal  # noqa: PLC0415 - Google's clients cost a second
+    from ingestor.terminal import Progress, log_stream  # noqa: PLC0415 - likewise
+
+    config = load()
+    chosen = _partition(config, partition)
+    log = _log(config, log_stream(quiet=quiet, as_json=as_json))
+    journal = open_journal(config)
+    try:
+        with Progress.when_useful(quiet=quiet, as_json=as_json) as bar:
+            work = RunBuilder(config, journal, log, partition=chosen).build(takeover=takeover, observe=bar.show)
+            _stop_on_signals(work.stop)
+            result = work.execute()
+    finally:
+        journal.close()
+    if as_json:
+        click.echo(json.dumps(result.summary))
+    elif not quiet:
+        click.echo(_sentence(result.summary), err=True)
+    if result.error is not None:
+        raise result.error
+
+
+def _partition(config: Config, asked: int | None) -> int:
+    chosen = asked if asked is not None else config.cloud_run_task_index or 0
+    if chosen >= config.source_partitions:
+        raise click.UsageError(f"partition {chosen} of {config.source_partitions}: they are numbered from 0")
+    return chosen
+
+
+def _log(config: Config, stream: Any = None) -> Any:  # noqa: ANN401 - `ingestor.logs.Log`, which is loaded late
+    from ingestor.logs import configure  # noqa: PLC0415 - likewise
+
+    return configure(config.service_label, config.pipeline_id, config.log_level, stream)
+
+
+def _stop_on_signals(stop: Callable[[str, float], None]) -> None:
+    def ask(number: int, _: FrameType | None) -> None:
+        stop(signal.Signals(number).name, STOP_GRACE_S)
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, ask)
+
+
+def _sentence(summary: dict[str, Any]) -> str:
+    kept = f"{summary['rows_committed']} rows committed, {summary['rows_rejected']} rejected"
+    return f"{summary['status']}: {summary['records']} records, {kept}, in {summary['duration_s']} s"
+
+
+@cli.group()
+def schema() -> None:
+    """Compare, plan and apply what the message needs of BigQuery."""
+
+
+def _with_schema(use: Callable[[Any, str, Any], Any]) -> Any:  # noqa: ANN401 - what `use` returns
+    from ingestor.bootstrap import open_tables  # noqa: PLC0415 - likewise
+    from ingestor.messages import message_class  # noqa: PLC0415 - likewise
+
+    config = load()
+    message = message_class(config.message_type)
+    with open_tables(config) as tables:
+        return use(tables, config.bq_table_id, message.DESCRIPTOR)
+
+
+@schema.command("check")
+@click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON.")
+def schema_check(*, as_json: bool) -> None:
+    """Compare the message with table, ledger table and view; exit 4 when something differs."""
+    from ingestor.schema import check  # noqa: PLC0415 - likewise
+
+    differences = [str(d) for d in _with_schema(check)]
+    if as_json:
+        click.echo(json.dumps({"fits": not differences, "differences": differences}))
+    elif not differences:
+        click.echo("fits")
+    if differences:
+        raise DifferenceFound("\n".join([*differences, "run `ingestor schema plan` to see what would mend it"]))
+
+
+@schema.command("plan")
+def schema_plan() -> None:
+    """Print what `schema apply` would do; change nothing."""
+    from ingestor.schema import plan  # noqa: PLC0415 - likewise
+
+    click.echo("\n".join(_with_schema(plan)) or "nothing to do")
+
+
+@schema.command("apply")
+def schema_apply() -> None:
+    """Create what is missing and add columns; refuse everything else."""
+    from ingestor.schema import apply  # noqa: PLC0415 - likewise
+
+    click.echo("\n".join(_with_schema(apply)) or "nothing to do")
+
+
+@schema.command("sql")
+def schema_sql() -> None:
+    """Print the DDL of table, ledger table and view, for tables that are managed elsewhere."""
+    from ingestor.columns import columns_of  # noqa: PLC0415 - likewise
+    from ingestor.ddl import statements  # noqa: PLC0415 - likewise
+    from ingestor.messages import message_class  # noqa: PLC0415 - likewise
+
+    config = load()
+    columns = columns_of(message_class(config.message_type).DESCRIPTOR)
+    texts = statements(config.gcp_project_id, config.bq_dataset_id, config.bq_table_id, columns)
+    click.echo("\n\n".join(text.rstrip().rstrip(";") + ";" for text in texts.values()))
+
+
+@cli.group()
+def runs() -> None:
+    """What ran."""
+
+
+@runs.command("list")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@click.option("--json", "as_json", is_flag=True)
+def runs_list(*, limit: int, as_json: bool) -> None:
+    """List runs, newest first."""
+    from ingestor.bootstrap import open_journal  # noqa: PLC0415 - likewise
+    from ingestor.terminal import print_table  # noqa: PLC0415 - likewise
+
+    journal = open_journal(load())
+    try:
+        found = [dict(document) for document in journal.list_runs(limit=limit)]
+    finally:
+        journal.close()
+    if as_json:
+        click.echo(json.dumps({"items": found}))
+        return
+    columns = ("run_id", "lane", "status", "started", "records", "rows_committed", "rows_rejected", "batches", "error")
+    print_table(columns, [[_run_cell(document, column) for column in columns] for document in found])
+
+
+def _run_cell(document: dict[str, Any], column: str) -> str:
+    match column:
+        case "started":
+            started = datetime.fromtimestamp(document["started_at_us"] / 1e6, UTC)
+            return f"{started:%Y-%m-%d %H:%M:%S}"
+        case "batches":
+            return str(document.get("batches_committed", ""))
+        case _:
+            value = document.get(column)
+            return "" if value is None else str(value)
+
+
+@cli.group()
+def ledger() -> None:
+    """Prove and mend the ledger."""
+
+
+@ledger.command("verify")
+@click.option("--json", "as_json", is_flag=True)
+def ledger_verify(*, as_json: bool) -> None:
+    """Check chains, versions, folds, snapshots and index of every lane; exit 4 when something is wrong."""
+    from ingestor.bootstrap import open_journal  # noqa: PLC0415 - likewise
+    from state.verify import verify_lane  # noqa: PLC0415 - likewise
+
+    config = load()
+    journal = open_journal(config)
+    try:
+        lanes = journal.read_lanes()
+        differences = [
+            line
+            for lane in lanes
+            for line in verify_lane(journal, config.pipeline_id, lane, retention_days=config.ledger_retention_days)
+        ]
+    finally:
+        journal.close()
+    if as_json:
+        click.echo(json.dumps({"lanes": list(lanes), "differences": differences}))
+    elif not differences:
+        click.echo(f"{len(lanes)} lane(s): whole")
+    if differences:
+        raise DifferenceFound("\n".join(differences))

@@ -1,0 +1,167 @@
+"""The state of one run between two signals. Pure values; `loop` moves them on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from ingestor.batch import Batch, Draft, Encode, Limits, Unread
+from state.events import BatchAttempted, Event, Position
+from state.fold import LaneState
+
+WINDOW_BYTES = 32 * 1024 * 1024
+"""Bytes in flight at most. One connection takes about 10 MB/s, so this is seconds of it and far from the memory."""
+
+
+class Stage(Enum):
+    """How far a batch of this run has come."""
+
+    CUT = 1
+    """Built; nobody else knows of it."""
+    ATTEMPTING = 2
+    """Its intent is on the way to the journal."""
+    READY = 3
+    """Its intent is durable: it may be sent."""
+    SENT = 4
+    """Sent, unanswered: unknown."""
+    ANSWERED = 5
+    """Every row is acknowledged."""
+    RECORDING = 6
+    """Its outcome is on the way to the journal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A batch from its cut until its outcome is durable."""
+
+    batch: Batch
+    stage: Stage = Stage.CUT
+    attempts: int = 0
+    sent_at: float = 0.0
+    not_before: float = 0.0
+    latency_ms: int = 0
+    storing: bool = False
+    """Its rejected records are on the way to the bucket."""
+    object: str = ""
+    generation: int = 0
+    cut: bool = False
+    """It waited too long for an answer and its connection is being ended."""
+
+    @property
+    def rejects_durable(self) -> bool:
+        """Whether its rejected records, if it has any, are in the bucket."""
+        return not self.batch.rejected or bool(self.object)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What the run did, in records, batches and bytes."""
+
+    pages: int = 0
+    known: int = 0
+    changed: int = 0
+    taken: int = 0
+    rows_committed: int = 0
+    rows_rejected: int = 0
+    rows_superseded: int = 0
+    batches_attempted: int = 0
+    batches_committed: int = 0
+    batches_superseded: int = 0
+    retries: int = 0
+    bytes_committed: int = 0
+    ledger_writes: int = 0
+
+
+class Phase(Enum):
+    """Where the run stands as a whole."""
+
+    READING = 1
+    DRAINING = 2
+    """Nothing new is taken; what is in flight is settled."""
+    CLOSING = 3
+    """The run's last entry is being written."""
+    OVER = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What does not change during a run. Times are seconds of the monotonic clock."""
+
+    pipeline: str
+    lane: str
+    run_id: str
+    encode: Encode
+    limits: Limits
+    max_in_flight: int
+    max_attempts: int
+    append_timeout_s: float
+    stale_s: float
+    commit_timeout_s: float
+    deadline_at: float
+    backoff: Callable[[int], float]
+    """Attempts made so far to seconds of pause, jitter included."""
+    source_start: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Everything the loop knows."""
+
+    settings: Settings
+    lane: LaneState
+    phase: Phase = Phase.READING
+    # Reading.
+    reading: int = 0
+    granted: int = 0
+    source_ended: bool = False
+    boundary: bytes = b""
+    unread: tuple[Unread, ...] = ()
+    draft: Draft = field(default_factory=lambda: Draft(Position(None), Position(None)))
+    carried: tuple[BatchAttempted, ...] = ()
+    carried_ids: frozenset[str] = frozenset()
+    diverged: bool = False
+    # Batches, in lane order.
+    held: tuple[Held, ...] = ()
+    # Ledger.
+    ready: tuple[Event, ...] = ()
+    ready_since: float = 0.0
+    writing: tuple[Event, ...] = ()
+    write_started_at: float = 0.0
+    last_entry_at: float = 0.0
+    """When the newest durable entry was begun to be written: the lease counts from here."""
+    # Publication.
+    publishing: bool = False
+    published: int = 0
+    last_published_at: float = 0.0
+    publish_failed: bool = False
+    # End.
+    failure: str | None = None
+    sends_halted: bool = False
+    stop: str | None = None
+    drain_until: float = float("inf")
+    status: str = ""
+    counts: Counts = field(default_factory=Counts)
+
+    def with_held(self, batch_id: str, change: Callable[[Held], Held]) -> "Progress":
+        """Return the state with one batch changed; unchanged when it is not held."""
+        return replace(self, held=tuple(change(h) if h.batch.batch_id == batch_id else h for h in self.held))
+
+    def count(self, **more: int) -> "Progress":
+        """Return the state with these counts increased."""
+        raised = {name: getattr(self.counts, name) + value for name, value in more.items()}
+        return replace(self, counts=replace(self.counts, **raised))
+
+    def at_stage(self, *stages: Stage) -> tuple[Held, ...]:
+        """Return the batches at any of these stages, in lane order."""
+        return tuple(h for h in self.held if h.stage in stages)
+
+    @property
+    def rows_in_doubt(self) -> int:
+        """Records that this run took into batches whose outcome is not durable (of the fold, not of our counting)."""
+        return sum(b.rows + b.rejected for b in self.lane.unsettled if b.batch_id not in self.carried_ids)
+
+    @property
+    def balanced(self) -> bool:
+        """Law 5 for this run: everything taken is committed, rejected, known, superseded or still in doubt."""
+        c = self.counts
+        settled = c.rows_committed + c.rows_rejected + c.rows_superseded
+        return c.taken == settled + self.rows_in_doubt

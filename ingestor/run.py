@@ -1,0 +1,250 @@
+"""One run over one lane: open it, check, publish what is owed, then let the loop decide until it is over.
+
+The loop (`ingestor.loop`) is pure; this module gives it clocks, threads and ports. How a run can end:
+
+- `complete`: everything the source had is settled and published;
+- `partial`: the deadline or a stop came first; the next run goes on from the checkpoint;
+- `skipped`: another run is alive on the lane; nothing was done;
+- `failed`: the summary's `error` says why; what is in doubt is settled by the next run.
+
+A run that loses the lane (another run wrote the next version) writes nothing more and fails. What it cannot take back is
+what it has sent: those rows carry ids that the journal does not commit, and the view does not show them.
+"""
+
+import queue
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ingestor.append import Answer, AppendPort, Ended
+from ingestor.errors import IngestorError, LedgerRefused
+from ingestor.lognames import LogName
+from ingestor.loop import begin, step, wake_after
+from ingestor.ports import Plan, Ports
+from ingestor.progress import Phase, Progress, Settings
+from ingestor.signals import (
+    Answered,
+    Command,
+    ConnectionEnded,
+    Continue,
+    CutConnection,
+    GrantPage,
+    Instant,
+    Note,
+    PublishStatements,
+    SendBatch,
+    Signal,
+    StartReading,
+    StopAsked,
+    StoreRejects,
+    Ticked,
+    WriteEntry,
+)
+from ingestor.summary import run_summary, skipped_summary
+from ingestor.workers import Workers
+from state.errors import LedgerError, VersionConflict
+from state.events import RunFailed, RunStarted
+from state.fold import LaneState
+from state.ledger import Opened
+
+COMMIT_TIMEOUT_S = 10.0
+"""One ledger commit; the lease leaves room for it."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 15.0
+"""Pauses before a batch is sent again: doubled each time, full jitter."""
+_LOGGED = (
+    "records",
+    "rows_committed",
+    "rows_rejected",
+    "rows_known",
+    "rows_in_doubt",
+    "rows_superseded",
+    "batches_committed",
+    "batches_superseded",
+    "balanced",
+    "duration_s",
+)
+"""Fields of the summary that the run's last log line carries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The contract's summary, and the error that ended the run, for its exit code."""
+
+    summary: dict[str, Any]
+    error: IngestorError | None = None
+
+
+class Run:
+    """One execution. `execute` blocks until it is over; `stop` may be called from a signal handler or another thread."""
+
+    def __init__(self, ports: Ports, plan: Plan) -> None:
+        self._ports, self._plan = ports, plan
+        self._signals: queue.SimpleQueue[Signal] = queue.SimpleQueue()
+        self._connection: AppendPort | None = None
+
+    def stop(self, reason: str, grace_s: float) -> None:
+        """Ask the run to settle what is in flight within `grace_s` and to end as partial."""
+        self._signals.put(StopAsked(reason, grace_s))
+
+    def execute(self) -> Result:
+        """Run, and return what came of it.
+
+        Raises:
+            LedgerError: the ledger could not be opened; nothing was done.
+        """
+        started_at = self._ports.clock.monotonic()
+        opened = self._take_lane()
+        if isinstance(opened, Result):
+            return opened
+        self._ports.log(LogName.RUN_STARTED, trigger=self._plan.trigger)
+        try:
+            self._ports.preflight()
+            self._ports.publish(opened.outbox)
+        except IngestorError as error:
+            return self._failed_before_reading(opened, error, started_at)
+        return self._result(self._loop(opened, started_at), started_at)
+
+    def _take_lane(self) -> LaneState | Result:
+        """Become the lane's run; a run that is alive, or that wins the race, makes this one a skip."""
+        plan, ledger = self._plan, self._ports.ledger
+        opened = ledger.open()
+        while not (opened.is_live(plan.stale_s) and not plan.takeover):
+            started = RunStarted(
+                run_id=plan.run_id,
+                trigger=plan.trigger,
+                takeover=opened.state.run_open,
+                code_version=plan.code_version,
+                partitions=plan.partitions,
+            )
+            try:
+                return ledger.append([started], run_id=plan.run_id).state
+            except VersionConflict:
+                opened = ledger.refold()
+        return self._skip(opened)
+
+    def _skip(self, opened: Opened) -> Result:
+        reason = f"run {opened.state.run_id} is alive on lane {self._plan.lane}"
+        self._ports.note_skip(self._plan.run_id, opened.state)
+        self._ports.log(LogName.RUN_SKIPPED)
+        return Result(skipped_summary(self._plan.run_id, self._plan.lane, opened.state.checkpoint, reason))
+
+    def _failed_before_reading(self, lane: LaneState, error: IngestorError, started_at: float) -> Result:
+        event = RunFailed(run_id=self._plan.run_id, error=str(error))
+        try:
+            lane = self._ports.ledger.append([event], run_id=self._plan.run_id).state
+        except LedgerError as lost:
+            error = LedgerRefused(f"{error}; and the ledger did not take the run's end: {lost}")
+        state = Progress(settings=self._settings(started_at), lane=lane, failure=str(error), status="failed")
+        return self._result(state, started_at, error)
+
+    def _result(self, state: Progress, started_at: float, error: IngestorError | None = None) -> Result:
+        """Say how the run ended, in the log and to the caller."""
+        summary = run_summary(state, self._ports.clock.monotonic() - started_at)
+        oldest_us = min((b.ingest_time_us for b in state.lane.unsettled), default=None)
+        checkpoint = state.lane.checkpoint
+        self._ports.log(
+            LogName.RUN_FAILED if state.failure else LogName.RUN_FINISHED,
+            "ERROR" if state.failure else "INFO",
+            status=summary["status"],
+            error=state.failure,
+            **{name: summary[name] for name in _LOGGED},
+            checkpoint=checkpoint.cursor if checkpoint else None,
+            in_doubt=len(state.lane.unsettled),
+            oldest_in_doubt_s=None if oldest_us is None else (self._ports.clock.now_us() - oldest_us) / 1e6,
+        )
+        if state.failure and error is None:
+            error = IngestorError(state.failure)
+        return Result(summary, error)
+
+    def _settings(self, started_at: float) -> Settings:
+        plan = self._plan
+        return Settings(
+            pipeline=plan.pipeline,
+            lane=plan.lane,
+            run_id=plan.run_id,
+            encode=plan.encode,
+            limits=plan.limits,
+            max_in_flight=plan.max_in_flight,
+            max_attempts=plan.max_attempts,
+            append_timeout_s=plan.append_timeout_s,
+            stale_s=plan.stale_s,
+            commit_timeout_s=COMMIT_TIMEOUT_S,
+            deadline_at=started_at + plan.deadline_s,
+            backoff=_backoff,
+            source_start=plan.source_start,
+        )
+
+    def _loop(self, lane: LaneState, started_at: float) -> Progress:
+        workers = Workers(self._ports, self._signals.put)
+        try:
+            state, commands = begin(self._settings(started_at), lane, self._instant())
+            self._carry_out(commands, workers)
+            eager = any(isinstance(c, Continue) for c in commands)
+            while state.phase is not Phase.OVER:
+                signal = self._next_signal(0.0 if eager else wake_after(state, self._instant()))
+                if isinstance(signal, ConnectionEnded):
+                    self._drop_connection()
+                state, commands = step(state, signal, self._instant())
+                self._carry_out(commands, workers)
+                self._ports.observe(state)
+                eager = any(isinstance(c, Continue) for c in commands)
+        finally:
+            self._drop_connection()
+            workers.close()
+        return state
+
+    def _next_signal(self, timeout_s: float) -> Signal:
+        try:
+            return self._signals.get(timeout=timeout_s) if timeout_s > 0 else self._signals.get_nowait()
+        except queue.Empty:
+            return Ticked()
+
+    def _instant(self) -> Instant:
+        return Instant(self._ports.clock.monotonic(), self._ports.clock.now_us())
+
+    def _carry_out(self, commands: Sequence[Command], workers: Workers) -> None:
+        for command in commands:
+            match command:
+                case SendBatch():
+                    self._append_port().send(command.batch.batch_id, command.batch.rows)
+                case CutConnection():
+                    self._append_port().cancel()
+                case WriteEntry():
+                    workers.write(command.events, command.digests, self._plan.run_id)
+                case StoreRejects():
+                    workers.store(command.batch)
+                case PublishStatements():
+                    workers.publish(command.statements)
+                case StartReading():
+                    workers.prefetcher.start(command.reading, command.cursor)
+                case GrantPage():
+                    workers.prefetcher.grant()
+                case Note():
+                    self._ports.log(command.name, command.severity, **command.fields)
+                case Continue():
+                    pass
+
+    def _append_port(self) -> AppendPort:
+        """Return the connection, opened with the first batch and opened anew after it ended."""
+        if self._connection is None:
+            self._connection = self._ports.open_connection(self._hear_append)
+        return self._connection
+
+    def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _hear_append(self, report: Answer | Ended) -> None:
+        match report:
+            case Answer():
+                self._signals.put(Answered(report.key, report.outcome))
+            case Ended():
+                self._signals.put(ConnectionEnded(report.outcome))
+
+
+def _backoff(attempts: int) -> float:
+    """Return a pause in seconds, full jitter: independent runs and batches do not come back in step."""
+    longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**attempts)
+    return random.uniform(0, longest)  # noqa: S311 - spreads load, guards nothing

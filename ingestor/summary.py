@@ -1,0 +1,67 @@
+"""The run summary of the contract, and its ledger form. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ingestor.progress import Progress
+from state.events import Position
+
+
+def ledger_summary(state: Progress) -> Mapping[str, str | int | bool | None]:
+    """Return what `run_finished` and `run_failed` keep: scalars only, counts of records unless named otherwise."""
+    counts = state.counts
+    return {
+        "records": counts.taken + counts.known,
+        "rows_committed": counts.rows_committed,
+        "rows_rejected": counts.rows_rejected,
+        "rows_dead_lettered": 0,
+        "rows_known": counts.known,
+        "rows_in_doubt": state.rows_in_doubt,
+        "rows_superseded": counts.rows_superseded,
+        "rows_replayed": 0,
+        "batches_committed": counts.batches_committed,
+        "batches_dead_lettered": 0,
+        "batches_superseded": counts.batches_superseded,
+        "balanced": state.balanced,
+    }
+
+
+def run_summary(state: Progress, duration_s: float) -> dict[str, Any]:
+    """Return the body of `POST /run` and of `--json`."""
+    return {
+        "run_id": state.settings.run_id,
+        "lane": state.settings.lane,
+        "status": state.status or "failed",
+        **ledger_summary(state),
+        "checkpoint": position_json(state.lane.checkpoint),
+        "ledger_writes": state.counts.ledger_writes,
+        "batches_attempted": state.counts.batches_attempted,
+        "duration_s": round(duration_s, 3),
+        "error": state.failure,
+    }
+
+
+def skipped_summary(run_id: str, lane: str, checkpoint: Position | None, reason: str) -> dict[str, Any]:
+    """Return the summary of a trigger that found the lane taken."""
+    zero = dict.fromkeys(
+        (
+            "records rows_committed rows_rejected rows_dead_lettered rows_known rows_in_doubt rows_superseded "
+            "rows_replayed batches_committed batches_dead_lettered batches_superseded"
+        ).split(),
+        0,
+    )
+    return {
+        "run_id": run_id,
+        "lane": lane,
+        "status": "skipped",
+        **zero,
+        "checkpoint": position_json(checkpoint),
+        "balanced": True,
+        "duration_s": 0.0,
+        "error": reason,
+    }
+
+
+def position_json(position: Position | None) -> dict[str, Any] | None:
+    """Return a position as JSON, None before the first settled batch."""
+    return None if position is None else {"cursor": position.cursor, "taken": position.taken}

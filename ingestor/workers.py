@@ -1,0 +1,194 @@
+"""The threads around the loop: each does one kind of waiting and reports by `emit`.
+
+Signals go into a `SimpleQueue`, whose `put` is safe in signal handlers. It needs no bound of its own, because everything
+in it was asked for: pages are granted, requests in flight have a window, and each worker has one thing under way.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+from ingestor.batch import Batch
+from ingestor.errors import IngestorError
+from ingestor.pages import Source
+from ingestor.paging import CursorGuard
+from ingestor.ports import Ports
+from ingestor.source import ReadingStopped
+from ingestor.signals import (
+    EntryLanded,
+    LedgerLost,
+    PageArrived,
+    PageFailed,
+    Published,
+    PublishFailed,
+    RejectsStored,
+    Signal,
+    StopAsked,
+    StoreFailed,
+)
+from state.errors import LedgerError, VersionConflict
+from state.events import Event
+from state.fold import Statement
+
+Emit = Callable[[Signal], None]
+CLOSING_GRACE_S = 60.0
+"""What is in flight may take this long when the source ran into the run's deadline, as at the deadline itself."""
+CLOSE_TIMEOUT_S = 1.0
+"""What each thread gets to end; the process must be gone 10 s after SIGTERM, and every thread dies with it."""
+
+
+class Worker:
+    """One thread that does what it is given, in order."""
+
+    def __init__(self, name: str) -> None:
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Callable[[], None]) -> None:
+        """Queue something that reports its own end, good or bad, as a signal."""
+        self._work.put(work)
+
+    def close(self, timeout_s: float) -> None:
+        """End after what is queued; a thread that does not end in time is left to die with the process."""
+        self._work.put(None)
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            work()
+
+
+class Prefetcher:
+    """Follows the source's cursors on a thread of its own, one granted page after the other.
+
+    It goes on to the next page as soon as the last one is here, whether or not the loop has looked at it: what is ahead
+    is bounded by the pages granted.
+    """
+
+    def __init__(self, source: Source, emit: Emit) -> None:
+        self._source, self._emit = source, emit
+        self._wanted = threading.Condition()
+        self._reading = 0
+        self._cursor: str | None = None
+        self._grants = 0
+        self._closed = False
+        self._guard = CursorGuard()
+        self._thread = threading.Thread(target=self._run, name="prefetcher", daemon=True)
+        self._thread.start()
+
+    def start(self, reading: int, cursor: str | None) -> None:
+        """Read from this cursor on; what an earlier reading still fetches is dropped."""
+        with self._wanted:
+            self._reading, self._cursor, self._grants, self._guard = reading, cursor, 0, CursorGuard()
+
+    def grant(self) -> None:
+        """Allow one more page."""
+        with self._wanted:
+            self._grants += 1
+            self._wanted.notify()
+
+    def close(self, timeout_s: float) -> None:
+        """Stop, interrupting a wait for the source."""
+        with self._wanted:
+            self._closed = True
+            self._wanted.notify()
+        self._source.close()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while True:
+            with self._wanted:
+                while not self._grants and not self._closed:
+                    self._wanted.wait()
+                if self._closed:
+                    return
+                self._grants -= 1
+                reading, cursor, guard = self._reading, self._cursor, self._guard
+            signal = self._fetch(reading, cursor, guard)
+            with self._wanted:
+                if reading == self._reading:
+                    following = signal.page.next_cursor if isinstance(signal, PageArrived) else None
+                    self._cursor = following
+                    if following is None:
+                        self._grants = 0  # the end of the data, or of the reading: wait to be started again
+            self._emit(signal)
+
+    def _fetch(self, reading: int, cursor: str | None, guard: CursorGuard) -> Signal:
+        try:
+            page = self._source.fetch(cursor)
+            guard.add(cursor)
+            if page.next_cursor is not None:
+                guard.check(page.next_cursor)
+        except ReadingStopped as stopped:
+            return StopAsked(str(stopped), CLOSING_GRACE_S)
+        except IngestorError as error:
+            return PageFailed(reading, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever the source's library raises, the loop must hear of it
+            return PageFailed(reading, f"the source failed: {type(error).__name__}: {error}")
+        return PageArrived(reading, page)
+
+
+class Workers:
+    """The threads of one run, one for each kind of waiting."""
+
+    def __init__(self, ports: Ports, emit: Emit) -> None:
+        self._ports, self._emit = ports, emit
+        self.prefetcher = Prefetcher(ports.source, emit)
+        self._ledger, self._bucket, self._statements = (
+            Worker("ledger-writer"),
+            Worker("bucket-writer"),
+            Worker("publisher"),
+        )
+
+    def write(self, events: Sequence[Event], digests: Mapping[str, bytes], run_id: str) -> None:
+        """Commit one journal entry."""
+
+        def work() -> Signal:
+            try:
+                landed = self._ports.ledger.append(events, run_id=run_id, digests=digests)
+            except VersionConflict:
+                return LedgerLost("another run took over the lane; this one stops and writes nothing more")
+            except LedgerError as error:
+                return LedgerLost(str(error))
+            return EntryLanded(landed.state, landed.writes)
+
+        self._ledger.submit(lambda: self._emit(guarded(work, LedgerLost)))
+
+    def store(self, batch: Batch) -> None:
+        """Make a batch's rejected records durable."""
+
+        def work() -> Signal:
+            try:
+                name, generation = self._ports.rejects.store(batch)
+            except IngestorError as error:
+                return StoreFailed(batch.batch_id, str(error))
+            return RejectsStored(batch.batch_id, name, generation)
+
+        self._bucket.submit(lambda: self._emit(guarded(work, lambda text: StoreFailed(batch.batch_id, text))))
+
+    def publish(self, statements: Sequence[Statement]) -> None:
+        """Tell the ledger table."""
+
+        def work() -> Signal:
+            try:
+                self._ports.publish(statements)
+            except IngestorError as error:
+                return PublishFailed(str(error))
+            return Published(statements[-1].version)
+
+        self._statements.submit(lambda: self._emit(guarded(work, PublishFailed)))
+
+    def close(self) -> None:
+        """End the threads; nobody listens to them any more."""
+        self.prefetcher.close(CLOSE_TIMEOUT_S)
+        for worker in (self._ledger, self._bucket, self._statements):
+            worker.close(CLOSE_TIMEOUT_S)
+
+
+def guarded(work: Callable[[], Signal], failed: Callable[[str], Signal]) -> Signal:
+    """Do the work; what nobody expected becomes the worker's own failure signal instead of a silent dead thread."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - see above
+        return failed(f"unexpected {type(error).__name__}: {error}")
