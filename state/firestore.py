@@ -5,6 +5,7 @@ on the way into AlreadyExists, indistinguishable from somebody else's write. Eve
 here waits on an unreachable Firestore for the client's default of minutes.
 """
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -38,6 +39,9 @@ _FINAL = {
     GoogleAuthError: "check the credentials (`gcloud auth application-default login` on a laptop)",
 }
 """Answers that more tries do not change, each with what to check."""
+
+_NO_DATABASE = re.compile(r"\bdatabase\b", re.IGNORECASE)
+"""In a NotFound about the database, and not in one that names a document (`projects/…/databases/…`)."""
 
 T = TypeVar("T")
 
@@ -200,7 +204,7 @@ def _of_commit(what: str, error: Exception) -> LedgerError:
     """Classify the failure of a commit; what does not say that nothing was written is unknown."""
     if isinstance(error, exceptions.AlreadyExists | exceptions.FailedPrecondition):
         return VersionConflict(f"{what}: somebody else wrote")
-    if isinstance(error, exceptions.NotFound) and "database" not in str(error).lower():
+    if isinstance(error, exceptions.NotFound) and not _NO_DATABASE.search(str(error)):
         return VersionConflict(f"{what}: the snapshot is gone")
     hint = _hint(error)
     if hint is not None:

@@ -1,0 +1,184 @@
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.api_core import exceptions
+from google.auth.exceptions import RefreshError
+
+from state.errors import LedgerError, LedgerUnavailable, OutcomeUnknown, VersionConflict
+from state.firestore import FirestoreJournal, _of_commit, client_for
+from state.fold import LaneState
+from state.index import BATCH_FIELDS
+from tests.unit.state.histories import LANE, PIPELINE, Clock, started, writer
+
+INDEXES = json.loads((Path(__file__).parents[3] / "firestore.indexes.json").read_text())
+RULES = (Path(__file__).parents[3] / "firestore.rules").read_text()
+
+
+def error(name: str, *args: object) -> Any:
+    return getattr(exceptions, name, RefreshError)(*args)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (error("AlreadyExists", "entry"), VersionConflict),
+        (error("FailedPrecondition", "update time"), VersionConflict),
+        (error("NotFound", "No document to update: projects/p/databases/d/documents/x"), VersionConflict),
+        (error("NotFound", "The database (default) does not exist for project p"), LedgerUnavailable),
+        (error("PermissionDenied", "no"), LedgerUnavailable),
+        (error("Unauthenticated", "no"), LedgerUnavailable),
+        (error("InvalidArgument", "too large"), LedgerUnavailable),
+        (error("RefreshError", "expired"), LedgerUnavailable),
+        (error("DeadlineExceeded", "10 s"), OutcomeUnknown),
+        (error("ServiceUnavailable", "gone"), OutcomeUnknown),
+        (error("Aborted", "contention"), OutcomeUnknown),
+        (error("InternalServerError", "?"), OutcomeUnknown),
+        (error("Unknown", "?"), OutcomeUnknown),
+        (error("Cancelled", "?"), OutcomeUnknown),
+        (error("ResourceExhausted", "quota"), OutcomeUnknown),
+        (error("RetryError", "timeout", None), OutcomeUnknown),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_only_an_answer_that_says_so_means_nothing_was_written(answer: Exception, kind: type[LedgerError]) -> None:
+    message = _of_commit("lane 0 version 7", answer)
+    assert type(message) is kind
+    assert "lane 0 version 7" in str(message)
+    assert "\n" not in str(message)
+
+
+@pytest.fixture
+def closed_port() -> Iterator[str]:
+    with closing(socket.socket()) as taken:  # bound and not listening: connections are refused
+        taken.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+@pytest.fixture
+def unreachable(closed_port: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Clock], FirestoreJournal]]:
+    monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", closed_port)
+    client = client_for("nowhere", "(default)")
+    journals = []
+
+    def journal(clock: Clock) -> FirestoreJournal:
+        journals.append(FirestoreJournal(client, PIPELINE, sleep=clock.sleep, monotonic=clock.read_s))
+        return journals[-1]
+
+    yield journal
+    for opened in journals:
+        opened.close()
+
+
+CALLS: dict[str, Callable[[FirestoreJournal], object]] = {
+    "opening": lambda journal: writer(journal).open(),
+    "an entry": lambda journal: journal.read_entry(LANE, 1),
+    "a list": lambda journal: journal.list_runs(),
+    "a skip": lambda journal: journal.create_skip("tick", {}, 1),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+def test_an_unreachable_firestore_fails_in_bounded_time_and_one_line(
+    unreachable: Callable[[Clock], FirestoreJournal], call: Callable[[FirestoreJournal], object]
+) -> None:
+    clock, begun = Clock(), time.monotonic()
+    with pytest.raises(LedgerUnavailable, match=r"\AFirestore, [^\n]*; check the network[^\n]*\Z"):
+        call(unreachable(clock))
+    assert 1 < sum(clock.slept_s) <= 12
+    assert time.monotonic() - begun < 15
+
+
+def test_an_unreachable_firestore_leaves_the_outcome_of_a_commit_unknown_at_once(
+    unreachable: Callable[[Clock], FirestoreJournal],
+) -> None:
+    clock = Clock()
+    journal = unreachable(clock)
+    ledger = writer(journal, clock=clock)
+    ledger._state = LaneState()
+    with pytest.raises(LedgerUnavailable):
+        ledger.append([started()], run_id="run-1")
+    assert sum(clock.slept_s) <= 12
+
+
+@pytest.mark.parametrize("name", ["", "a/b", ".", "..", "__x__"])
+def test_a_name_that_would_lead_out_of_the_pipeline_is_refused(
+    unreachable: Callable[[Clock], FirestoreJournal], name: str
+) -> None:
+    with pytest.raises(ValueError, match="cannot name a document"):
+        unreachable(Clock()).read_snapshot(name)
+
+
+# firestore.indexes.json: the emulator needs no index, so only this ties the file to the queries.
+
+
+def _override(group: str, name: str) -> dict[str, Any] | None:
+    found = [
+        item for item in INDEXES["fieldOverrides"] if (item["collectionGroup"], item["fieldPath"]) == (group, name)
+    ]
+    return found[0] if found else None
+
+
+@pytest.mark.parametrize("group", ["journal", "batches", "runs", "skips"])
+def test_what_expires_has_a_ttl_and_no_index_of_its_time(group: str) -> None:
+    assert _override(group, "expire_at") == {
+        "collectionGroup": group,
+        "fieldPath": "expire_at",
+        "ttl": True,
+        "indexes": [],
+    }
+
+
+def test_the_lane_document_never_expires() -> None:
+    assert _override("lanes", "expire_at") is None
+
+
+@pytest.mark.parametrize(
+    ("group", "name"),
+    [("journal", "events"), ("batches", "row_digests"), ("lanes", "state"), ("runs", "error")]
+    + [("batches", name) for name in ("start", "end", "rejected_indexes", "rejected_object")],
+)
+def test_what_may_be_large_or_a_cursor_is_not_indexed(group: str, name: str) -> None:
+    override = _override(group, name)
+    assert override is not None
+    assert override["indexes"] == []
+
+
+@pytest.mark.parametrize(("group", "name"), [("runs", "run_id"), ("batches", "status"), ("batches", "lane")])
+def test_fields_that_queries_ask_for_keep_their_index(group: str, name: str) -> None:
+    assert _override(group, name) is None
+
+
+@pytest.mark.parametrize("asked", [{"status": "COMMITTED"}, {"lane": "0"}, {"status": "COMMITTED", "lane": "0"}])
+def test_every_list_of_batches_is_covered_by_an_index(
+    unreachable: Callable[[Clock], FirestoreJournal], monkeypatch: pytest.MonkeyPatch, asked: dict[str, str]
+) -> None:
+    queries: list[Any] = []
+    journal = unreachable(Clock())
+
+    def take(query: Any) -> list[Any]:
+        queries.append(query)
+        return []
+
+    monkeypatch.setattr(journal, "_list", take)
+    journal.list_batches(**asked, after="b1")  # type: ignore[arg-type]
+    query = queries[0]._to_protobuf()
+    where = query.where
+    filters = where.composite_filter.filters if "composite_filter" in where else [where]
+    fields = [item.field_filter.field.field_path for item in filters]
+    assert set(fields) == set(asked)
+    assert [order.field.field_path for order in query.order_by] == ["__name__"]
+    composites = [[field["fieldPath"] for field in index["fields"]] for index in INDEXES["indexes"]]
+    assert len(fields) == 1 or fields in composites
+    selected = {field.field_path for field in query.select.fields}
+    assert selected == {*BATCH_FIELDS, "expire_at"} - {"expire_at_us"}
+
+
+def test_clients_on_the_web_are_refused_everything() -> None:
+    statements = [line.strip() for line in RULES.splitlines() if line.strip().startswith("allow")]
+    assert statements == ["allow read, write: if false;"]
