@@ -25,9 +25,15 @@ stack: setup $(BQEMULATOR)/.installed ## Install what the local stack needs
 proto: setup ## Compile every proto/*.proto with the pinned protoc
 	@$(BIN)/python hatch_build.py
 
+demo: stack ## Show the whole job on this machine, a crash included, and prove the result
+	@$(BIN)/python -m ops.local.demo
+
+dev: stack ## The demo, then keep the local stack up
+	@$(BIN)/python -m ops.local.demo --keep
+
 lock: setup ## Resolve the dependencies anew and write the lock files
 	@$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet --custom-compile-command 'make lock' --group dev pyproject.toml -o requirements/dev.txt
 	@$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet --custom-compile-command 'make lock' pyproject.toml -o requirements/runtime.txt
 	@$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet --custom-compile-command 'make lock' requirements/bqemulator.in -o requirements/bqemulator.txt
 
-.PHONY: help setup stack proto lock
+.PHONY: help setup stack demo dev proto lock

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import requests
 import urllib3
@@ -78,7 +79,7 @@ class HttpSource:
         deadline: float | None = None,
         on_retry: OnRetry | None = None,
         session_factory: Callable[[], requests.Session] = requests.Session,
-        sleep: Callable[[float], object] | None = None,
+        sleep: Callable[[float], Any] | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_time: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
@@ -107,7 +108,7 @@ class HttpSource:
             retry=retry_if_exception_type(_Transient),
             wait=self._wait_s,
             stop=self._gives_up,
-            sleep=self._pause,
+            sleep=self._sleep,
             before_sleep=self._tell,
             reraise=True,
         )
@@ -128,13 +129,13 @@ class HttpSource:
     def _attempt(self, cursor: str | None, url: str, retrying: Retrying) -> Page:
         started = self._clock()
         if self._closed.is_set() or started >= self._deadline:
-            raise ReadingStopped("reading was stopped before the next page: the next run goes on from here")
+            raise ReadingStopped("reading was stopped before a page was there: the next run goes on from here")
         try:
             with self._answer(url) as response:
                 body = self._body(response, cursor, started)
                 page = self._page(response, body, cursor)
         except _Transient:
-            self._session.close()  # whatever is left on the connection belongs to no answer
+            self._session.close()  # a fresh connection may reach a server that is not draining
             if self._closed.is_set():
                 raise ReadingStopped("reading was stopped within a page: the next run goes on from here") from None
             raise
@@ -241,11 +242,6 @@ class HttpSource:
             or state.upcoming_sleep > LONGEST_RETRY_AFTER_S
             or self._clock() + state.upcoming_sleep >= self._deadline
         )
-
-    def _pause(self, seconds: float) -> None:
-        self._sleep(seconds)
-        if self._closed.is_set():
-            raise ReadingStopped("reading was stopped between two attempts: the next run goes on from here")
 
     def _tell(self, state: RetryCallState) -> None:
         if self._on_retry is not None:

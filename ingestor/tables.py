@@ -18,7 +18,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
 from ingestor.columns import Column, Mode
-from ingestor.ddl import sql_column
+from ingestor.emulated import added_columns
 from ingestor.errors import BigQueryUnavailable, SchemaMismatch
 
 CALL_S = 10.0
@@ -146,7 +146,9 @@ class Tables:
             table.schema = [bigquery.SchemaField.from_api_repr(field) for field in _merged(present, columns)]
             client.update_table(table, ["schema"], **bounds)
             if self._emulator_host:
-                self._extend_emulated(client, table_id, _absent(present, columns), bounds)
+                before = [_column(bigquery.SchemaField.from_api_repr(field)) for field in present]
+                for statement in added_columns(self.project, self.dataset, table_id, before, columns):
+                    _rows(client, statement, bounds)
 
         self._changing(table_id, extend)
 
@@ -165,14 +167,6 @@ class Tables:
 
     def _create(self, table_id: str, table: bigquery.Table) -> None:
         self._changing(table_id, lambda client, bounds: client.create_table(table, exists_ok=True, **bounds))
-
-    def _extend_emulated(
-        self, client: bigquery.Client, table_id: str, absent: Sequence[Column], bounds: dict[str, Any]
-    ) -> None:
-        """The emulator takes a new schema into its catalogue only; its rows get columns from SQL, one a statement."""
-        for column in absent:
-            added = f"ADD COLUMN IF NOT EXISTS {sql_column(column)}"
-            _rows(client, f"ALTER TABLE `{self._name(table_id)}` {added}", bounds)
 
     def _view_text(self, table_id: str) -> str:
         views = f"`{self.project}.{self.dataset}`.INFORMATION_SCHEMA.VIEWS"
@@ -265,11 +259,6 @@ def _field(column: Column) -> bigquery.SchemaField:
     described: dict[str, Any] = {"description": column.description} if column.description else {}
     inner = tuple(_field(part) for part in column.fields)
     return bigquery.SchemaField(column.name, column.type, mode=column.mode, fields=inner, **described)
-
-
-def _absent(present: list[dict[str, Any]], wanted: Sequence[Column]) -> list[Column]:
-    names = {field["name"].lower() for field in present}
-    return [column for column in wanted if column.name.lower() not in names]
 
 
 def _merged(present: list[dict[str, Any]], wanted: Sequence[Column]) -> list[dict[str, Any]]:

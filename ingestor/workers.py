@@ -72,6 +72,7 @@ class Prefetcher:
         self._reading = 0
         self._cursor: str | None = None
         self._grants = 0
+        self._at_end = True
         self._closed = False
         self._guard = CursorGuard()
         self._thread = threading.Thread(target=self._run, name="prefetcher", daemon=True)
@@ -81,12 +82,14 @@ class Prefetcher:
         """Read from this cursor on; what an earlier reading still fetches is dropped."""
         with self._wanted:
             self._reading, self._cursor, self._grants, self._guard = reading, cursor, 0, CursorGuard()
+            self._at_end = False
 
     def grant(self) -> None:
-        """Allow one more page."""
+        """Allow one more page. After the last page it means nothing: the loop may not have seen that page yet."""
         with self._wanted:
-            self._grants += 1
-            self._wanted.notify()
+            if not self._at_end:
+                self._grants += 1
+                self._wanted.notify()
 
     def close(self, timeout_s: float) -> None:
         """Stop, interrupting a wait for the source."""
@@ -108,10 +111,9 @@ class Prefetcher:
             signal = self._fetch(reading, cursor, guard)
             with self._wanted:
                 if reading == self._reading:
-                    following = signal.page.next_cursor if isinstance(signal, PageArrived) else None
-                    self._cursor = following
-                    if following is None:
-                        self._grants = 0  # the end of the data, or of the reading: wait to be started again
+                    self._cursor = signal.page.next_cursor if isinstance(signal, PageArrived) else None
+                    if self._cursor is None:
+                        self._at_end, self._grants = True, 0
             self._emit(signal)
 
     def _fetch(self, reading: int, cursor: str | None, guard: CursorGuard) -> Signal:

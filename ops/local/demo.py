@@ -1,0 +1,161 @@
+"""`make demo`: the whole job on this machine, a crash in the middle included, and the proof at the end.
+
+January 2013's flights are ingested in three runs: the first finds a third of them, the second finds them all and is
+killed with SIGKILL half-way, the third resumes. Exit 0 only if the view equals the source, value by value.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ingestor.tables import Tables
+from ops.local.flights import JANUARY
+from ops.local.process import LOCAL, ROOT, ServiceError
+from ops.local.proof import prove
+from ops.local.stack import BUCKET, DATASET, PROJECT, TABLE, LocalStack
+
+FIRST_FLIGHTS = 9_000
+"""What the source has when the first run comes."""
+KILLED_AFTER_BATCHES = 6
+RUN_SETTINGS = {"BATCH_MAX_ROWS": "1000", "SOURCE_PAGE_SIZE": "2500"}
+"""Small batches, so that there is a middle to be killed in."""
+KILL_TIMEOUT_S = 60.0
+
+
+class DemoFailed(Exception):  # noqa: N818 - one line and exit 1
+    """A step of the demo did not do what it shows."""
+
+
+class Demo:
+    """The steps, on a stack that is up."""
+
+    def __init__(self, stack: LocalStack) -> None:
+        self._stack = stack
+        self._env = {**os.environ, **stack.env, **RUN_SETTINGS}
+        self._runs = 0
+
+    def play(self) -> bool:
+        """Show it all; return whether the proof holds."""
+        say("Create table, ledger table and view")
+        self._ingestor("schema", "apply")
+        say(f"Run 1: the source has {FIRST_FLIGHTS:,} flights so far")
+        self._stack.demo_api.admin(visible=FIRST_FLIGHTS)
+        self._run()
+        say("Run 2: the source has all of January; the run is killed with SIGKILL in the middle")
+        self._stack.demo_api.admin(visible=None)
+        self._killed_run()
+        say("Run 3: resumes where the ledger says (--takeover: nobody waits for the dead run to grow stale)")
+        self._run("--takeover")
+        say("What the ledger says")
+        self._ingestor("runs", "list")
+        self._ingestor("ledger", "verify")
+        say("The proof")
+        return self._proof()
+
+    def _proof(self) -> bool:
+        with Tables(PROJECT, DATASET, self._stack.bigquery.rest_host) as tables:
+            proof = prove(tables, TABLE, *JANUARY)
+        print("\n".join(proof.lines()))
+        return proof.holds
+
+    def _ingestor(self, *arguments: str) -> None:
+        done = subprocess.run([*_command(), *arguments], env=self._env, check=False)
+        if done.returncode:
+            raise DemoFailed(f"`ingestor {' '.join(arguments)}` ended with {done.returncode}")
+
+    def _start_run(self, arguments: Sequence[str]) -> tuple["subprocess.Popen[bytes]", Path]:
+        """Start a run: its bar on this terminal, its log lines in a file."""
+        self._runs += 1
+        path = LOCAL / "logs" / f"demo-run-{self._runs}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as log:
+            return subprocess.Popen([*_command(), "run", *arguments], env=self._env, stdout=log), path
+
+    def _run(self, *arguments: str) -> None:
+        process, path = self._start_run(arguments)
+        if process.wait():
+            raise DemoFailed(f"the run ended with {process.returncode}: see {_shown(path)}")
+
+    def _killed_run(self) -> None:
+        process, path = self._start_run(())
+        until = time.monotonic() + KILL_TIMEOUT_S
+        while _committed(path) < KILLED_AFTER_BATCHES:
+            if process.poll() is not None or time.monotonic() > until:
+                process.kill()
+                raise DemoFailed(f"the run was over before it could be killed: see {_shown(path)}")
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        print(f"killed after {_committed(path)} of its batches were committed, the others in doubt or never begun")
+
+
+def main() -> int:
+    """Play the demo and say where things are."""
+    parser = argparse.ArgumentParser(prog="python -m ops.local.demo")
+    parser.add_argument("--keep", action="store_true", help="keep the stack up until Ctrl-C")
+    parser.add_argument("--sqlite", action="store_true", help="keep the ledger in SQLite although Firestore is there")
+    arguments = parser.parse_args()
+    started = time.monotonic()
+    try:
+        stack = LocalStack(firestore=False if arguments.sqlite else None)
+        if stack.notice:
+            say(stack.notice)
+        say("Start the local stack")
+        stack.start(each=lambda service, seconds: print(f"{service.name:16} ready after {seconds:4.1f} s", flush=True))
+    except ServiceError as error:
+        print(error, file=sys.stderr)
+        return 1
+    try:
+        holds = Demo(stack).play()
+        _say_where(stack, time.monotonic() - started)
+        if arguments.keep:
+            _keep(stack)
+    except DemoFailed as error:
+        print(f"\nThe demo failed: {error}", file=sys.stderr)
+        return 1
+    finally:
+        stack.stop()
+    return 0 if holds else 1
+
+
+def say(text: str) -> None:
+    """Print a heading."""
+    print(f"\n== {text}", flush=True)
+
+
+def _say_where(stack: LocalStack, seconds: float) -> None:
+    ledger = "in the Firestore emulator" if stack.firestore else f"in {_shown(stack.ledger_file)}"
+    say(f"Done in {seconds:.0f} s")
+    print(f"ledger   {ledger}, pipeline {TABLE}, lane 0")
+    print(f"bucket   {BUCKET}")
+    print(f"logs     {_shown(LOCAL / 'logs')}/demo-run-*.jsonl; the services' own beside them")
+
+
+def _keep(stack: LocalStack) -> None:
+    path = stack.write_env()
+    say(f"The stack stays up: `source {_shown(path)}` in another terminal; Ctrl-C here stops all")
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        print("\nstopped")
+
+
+def _command() -> list[str]:
+    return [sys.executable, "-m", "ingestor"]
+
+
+def _committed(path: Path) -> int:
+    return path.read_bytes().count(b'"event":"batch.committed"')
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
