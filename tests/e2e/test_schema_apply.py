@@ -91,19 +91,29 @@ def narrow(columns: tuple[Column, ...], *dropped: str) -> tuple[Column, ...]:
 
 def test_missing_columns_are_added_at_every_level_and_the_view_shows_them(tables: Tables) -> None:
     order = described("shop.Order")
-    older = narrow(columns_of(order), "last_status", "lines.packed_at", "lines.price.currency")
+    older = narrow(columns_of(order), "last_status", "part", "lines.packed_at", "lines.price.currency")
     tables.create_table("orders", older, partition_column="_ingest_time", cluster_columns=["_ingest_batch_id"])
     tables.create_table("orders_ledger", ddl.ledger_columns())
     tables.create_view("orders_dedup", ddl.dedup_query(PROJECT, tables.dataset, "orders", older))
     done = schema.apply(tables, "orders", order)
     assert done == [
-        "add to table orders: last_status STRING, lines.price.currency STRING, lines.packed_at TIMESTAMP",
+        "add to table orders: last_status STRING, lines.price.currency STRING, lines.packed_at TIMESTAMP, part RECORD",
         "replace view orders_dedup",
     ]
     assert sorted(flat(existing(tables, "orders").columns)) == sorted(flat(columns_of(order)))
     schema.preflight(tables, "orders", order)
     assert "last_status" in existing(tables, "orders_dedup").query
-    insert(tables, "orders", "id, last_status", ["('a', 'STATUS_OPEN')"])
+    # Rows take the new fields, whatever level they are at.
+    price = f"STRUCT('EUR' AS currency, 5 AS units, 0 AS nanos) AS price, {TIME} AS packed_at"
+    tables.query(
+        f"INSERT INTO {ddl.quoted(PROJECT, tables.dataset, 'orders')} (id, last_status, lines) SELECT 'a', 'OPEN', "
+        f"[STRUCT('s' AS sku, 1 AS quantity, {price})]"
+    )
+    name = ddl.quoted(PROJECT, tables.dataset, "orders")
+    (row,) = tables.query(f"SELECT last_status, lines FROM {name}")  # noqa: S608 (our own names)
+    assert row["last_status"] == "OPEN"
+    assert row["lines"][0]["price"]["currency"] == "EUR"
+    assert row["lines"][0]["packed_at"].isoformat() == "2026-01-02T03:04:05.000006+00:00"
 
 
 def flat(columns: tuple[Column, ...], prefix: str = "") -> Iterator[str]:

@@ -78,6 +78,18 @@ def test_written_defaults_and_labels_of_proto2_are_kept() -> None:
     assert event["id"].label == FieldDescriptorProto.LABEL_REQUIRED
 
 
+def test_fields_are_in_the_order_of_their_numbers_whatever_the_file_says() -> None:
+    numbers = [field.number for field in normalized(described("shop.Order")).field]
+    assert numbers == list(range(1, 19))
+
+
+def test_an_enum_keeps_its_aliases_and_says_so() -> None:
+    wrapper = next(each for each in normalized(described("shop.Scalars")).nested_type if each.enum_type)
+    (enum,) = wrapper.enum_type
+    assert [value.number for value in enum.value] == [0, 0, 7, -3]
+    assert enum.options.allow_alias
+
+
 @pytest.mark.parametrize(
     ("message", "field", "packed"),
     [
