@@ -90,7 +90,7 @@ class HttpSource:
         self._deadline = float("inf") if deadline is None else deadline
         self._on_retry = on_retry
         self._closed = threading.Event()
-        self._sleep = sleep or self._closed.wait
+        self._sleep: Callable[[float], Any] = sleep or self._closed.wait
         self._clock, self._wall_time, self._jitter = clock, wall_time, jitter
         self._response: requests.Response | None = None
         self._session = session_factory()

@@ -2,6 +2,7 @@ import io
 import json
 import logging
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -65,6 +66,17 @@ def test_a_line_is_one_json_object_with_the_contracts_fields_first(stream: io.St
         "rows": 5,
         "checkpoint": None,
     }
+
+
+def test_time_is_utc_wherever_the_process_runs(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        configured(stream)(LogName.RUN_STARTED)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert lines(stream)[0]["time"] == "2013-01-01T07:00:00.000007Z"
 
 
 def test_lane_and_run_are_there_even_outside_a_run(stream: io.StringIO) -> None:

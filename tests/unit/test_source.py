@@ -66,11 +66,13 @@ class Server:
     script: list[Answer] = field(default_factory=lambda: [reply()])
     paths: list[str] = field(default_factory=list)
     headers: list[Mapping[str, str]] = field(default_factory=list)
+    callers: list[int] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
     port: int = 0
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         self.paths.append(request.path)
+        self.callers.append(request.client_address[1])
         self.headers.append(dict(request.headers.items()))
         self.script[min(len(self.paths), len(self.script)) - 1](request)
 
@@ -281,6 +283,28 @@ def test_reasons_of_a_failed_connection_hide_the_urls_secrets_too(open_source: O
     assert "secret" not in str(raised.value) + str(waits.told)
 
 
+def chunked(request: BaseHTTPRequestHandler) -> None:
+    request.send_response(200)
+    request.send_header("Transfer-Encoding", "chunked")
+    request.end_headers()
+    request.wfile.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY))
+
+
+GZIPPED = reply(body=gzip.compress(BODY), headers={"Content-Encoding": "gzip"})
+
+
+@pytest.mark.parametrize("whole", [reply(), GZIPPED, chunked], ids=["plain", "gzip", "chunked"])
+def test_another_attempt_goes_over_a_fresh_connection_and_another_page_over_the_same(
+    whole: Answer, server: Server, open_source: Open
+) -> None:
+    server.script = [reply(body=b""), whole]
+    source = open_source()
+    source.fetch("a")
+    source.fetch("c")
+    first, second, third = server.callers
+    assert first != second == third
+
+
 def test_backoff_doubles_and_attempts_are_bounded(server: Server, open_source: Open, waits: Waits) -> None:
     server.script = [reply(503)]
     with pytest.raises(SourceError, match=r"HTTP 503 .*6 attempts"):
@@ -330,10 +354,11 @@ def test_no_wait_goes_beyond_the_deadline(server: Server, open_source: Open, wai
     assert waits.slept == []
 
 
+@pytest.mark.parametrize("seconds", ["901", "9" * 400])
 def test_a_wait_of_hours_is_not_accepted_even_without_a_deadline(
-    server: Server, open_source: Open, waits: Waits
+    seconds: str, server: Server, open_source: Open, waits: Waits
 ) -> None:
-    server.script = [reply(503, headers={"Retry-After": "9" * 400})]
+    server.script = [reply(503, headers={"Retry-After": seconds})]
     with pytest.raises(SourceError, match="no time left"):
         open_source().fetch(None)
     assert waits.slept == []
