@@ -23,7 +23,7 @@ from state.journal import Commit, Committed, Document, Snapshot, StoredEntry
 CALL_S = 10.0
 """Deadline of one RPC."""
 READ_BUDGET_S = 12.0
-"""After this long a read is not tried again; with the last try under way, at most 22 s."""
+"""Time of one read with all its tries."""
 _READ_PAUSES_S = (0.1, 0.3, 1.0, 2.0, 4.0)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
@@ -189,7 +189,8 @@ class FirestoreJournal:
         started = self._monotonic()
         for pause_s in (*_READ_PAUSES_S, None):
             try:
-                return call(CALL_S)
+                left_s = READ_BUDGET_S - (self._monotonic() - started)
+                return call(min(CALL_S, max(left_s, 1.0)))
             except (exceptions.GoogleAPICallError, exceptions.RetryError, GoogleAuthError) as error:
                 hint = _hint(error)
                 is_spent = pause_s is None or self._monotonic() - started + pause_s > READ_BUDGET_S
