@@ -1,5 +1,6 @@
 """What the ingestor needs of the BigQuery emulator, and that its faults stay mended."""
 
+import subprocess
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from google.cloud import bigquery as rest
 from google.cloud.bigquery_storage_v1 import BigQueryWriteClient, types
 from google.cloud.bigquery_storage_v1.services.big_query_write.transports import BigQueryWriteGrpcTransport
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+from ops.local.services import BQEMULATOR_PYTHON, LAUNCHER
 
 PROJECT = "test-project"
 FIELD = descriptor_pb2.FieldDescriptorProto
@@ -141,6 +144,46 @@ def test_a_query_beside_appends_answers(table: Table) -> None:
         while not appended.done():
             table.query("SELECT COUNT(*) FROM `THIS`")
     assert table.query("SELECT COUNT(*) AS n FROM `THIS`") == [{"n": 4000}]
+
+
+# Runs in the emulator's environment: a hang is a matter of luck, the connections it comes from are not.
+CONNECTIONS = """
+import sys, threading
+sys.path.insert(0, sys.argv[1])
+import duckdb
+import bqemulator_launcher as launcher
+from bqemulator.config import Settings
+from bqemulator.storage.engine import DuckDBEngine
+launcher.give_each_thread_a_cursor()
+engine = DuckDBEngine(Settings())
+engine._connection = main = duckdb.connect()
+seen = []
+def look():
+    zone = engine.connection.execute("SELECT current_setting('TimeZone')").fetchone()[0]
+    seen.append((engine.connection, engine.connection is engine.connection, zone))
+for _ in range(2):
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+(first, kept, zone), (second, _, _) = seen
+print(engine.connection is main, first is not main, second is not first, kept, zone)
+"""
+
+
+@pytest.mark.usefixtures("bigquery")
+def test_each_thread_of_the_emulator_has_a_connection_of_its_own() -> None:
+    folder = str(LAUNCHER.parent)
+    told = subprocess.check_output([str(BQEMULATOR_PYTHON), "-c", CONNECTIONS, folder], text=True)
+    assert told.split() == ["True", "True", "True", "True", "UTC"]
+
+
+def test_appends_take_no_copy_of_the_table_for_time_travel(table: Table) -> None:
+    table.append([batch("b1", 1)])
+    (between,) = table.query("SELECT UNIX_MICROS(CURRENT_TIMESTAMP()) AS micros")
+    table.append([batch("b2", 1)])
+    past = f"TIMESTAMP_MICROS({between['micros']})"
+    seen = table.query(f"SELECT COUNT(*) AS n FROM `THIS` FOR SYSTEM_TIME AS OF {past}")  # noqa: S608 - our own number
+    assert seen == [{"n": 2}]  # the live table, for want of a copy
 
 
 def test_many_connections_are_open_at_the_same_time(table: Table) -> None:
