@@ -63,9 +63,9 @@ class AppendPort(Protocol):
 def write_client(emulator_host: str | None) -> BigQueryWriteClient:
     """Return a client; with `emulator_host` (host:port) over plaintext and without credentials."""
     if emulator_host is None:
-        return BigQueryWriteClient()
+        return BigQueryWriteClient()  # type: ignore[no-untyped-call]
     channel = grpc.insecure_channel(emulator_host, options=_UNLIMITED)
-    return BigQueryWriteClient(transport=BigQueryWriteGrpcTransport(channel=channel))
+    return BigQueryWriteClient(transport=BigQueryWriteGrpcTransport(channel=channel))  # type: ignore[no-untyped-call]
 
 
 def default_stream(project: str, dataset: str, table: str) -> str:
@@ -96,7 +96,7 @@ class Connection:
             trace_id: names the run in the service's logs.
             close_timeout_s: how long `close` waits for outstanding answers before it cancels.
         """
-        self._transport = client.transport
+        self._append_rows: Any = client.transport.append_rows
         self._stream, self._schema, self._trace_id = stream, writer_schema, trace_id
         self._emit, self._close_timeout_s = emit, close_timeout_s
         self._requests: queue.SimpleQueue[tuple[str, Sequence[bytes]] | None] = queue.SimpleQueue()
@@ -146,7 +146,7 @@ class Connection:
 
     def _receive(self) -> None:
         try:
-            call = self._transport.append_rows(
+            call = self._append_rows(
                 self._outgoing(), metadata=(("x-goog-request-params", f"write_stream={self._stream}"),)
             )
             with self._lock:

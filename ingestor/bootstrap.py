@@ -18,7 +18,7 @@ from ingestor.config import Config
 from ingestor.encode import Encoder
 from ingestor.lognames import LogName
 from ingestor.logs import Log
-from ingestor.messages import message_class
+from ingestor.messages import descriptor_of, message_class
 from ingestor.ports import Plan, Ports
 from ingestor.progress import Progress
 from ingestor.run import Run
@@ -118,10 +118,10 @@ class RunBuilder:
         ports = Ports(
             ledger=open_ledger(config, self._journal, self._lane),
             source=self._source(),
-            open_connection=self._connector(client, config.bq_table_id, writer_schema(self._message.DESCRIPTOR)),
+            open_connection=self._connector(client, config.bq_table_id, writer_schema(descriptor_of(self._message))),
             rejects=rejects,
             publish=self._statements(
-                self._connector(client, f"{config.bq_table_id}_ledger", normalized(LedgerStatement.DESCRIPTOR))
+                self._connector(client, f"{config.bq_table_id}_ledger", normalized(descriptor_of(LedgerStatement)))
             ).publish,
             preflight=lambda: self._preflight(rejects),
             note_skip=self._note_skip,
@@ -180,7 +180,7 @@ class RunBuilder:
         from ingestor.schema import preflight  # noqa: PLC0415 - likewise
 
         with open_tables(self._config) as tables:
-            preflight(tables, self._config.bq_table_id, self._message.DESCRIPTOR)
+            preflight(tables, self._config.bq_table_id, descriptor_of(self._message))
         rejects.check()
 
     def _source(self) -> Any:  # noqa: ANN401 - `HttpSource`, which is loaded late

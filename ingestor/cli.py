@@ -116,12 +116,12 @@ def schema() -> None:
 
 def _with_schema(use: Callable[[Any, str, Any], Any]) -> Any:  # noqa: ANN401 - what `use` returns
     from ingestor.bootstrap import open_tables  # noqa: PLC0415 - likewise
-    from ingestor.messages import message_class  # noqa: PLC0415 - likewise
+    from ingestor.messages import descriptor_of, message_class  # noqa: PLC0415 - likewise
 
     config = load()
-    message = message_class(config.message_type)
+    message = descriptor_of(message_class(config.message_type))
     with open_tables(config) as tables:
-        return use(tables, config.bq_table_id, message.DESCRIPTOR)
+        return use(tables, config.bq_table_id, message)
 
 
 @schema.command("check")
@@ -160,10 +160,10 @@ def schema_sql() -> None:
     """Print the DDL of table, ledger table and view, for tables that are managed elsewhere."""
     from ingestor.columns import columns_of  # noqa: PLC0415 - likewise
     from ingestor.ddl import statements  # noqa: PLC0415 - likewise
-    from ingestor.messages import message_class  # noqa: PLC0415 - likewise
+    from ingestor.messages import descriptor_of, message_class  # noqa: PLC0415 - likewise
 
     config = load()
-    columns = columns_of(message_class(config.message_type).DESCRIPTOR)
+    columns = columns_of(descriptor_of(message_class(config.message_type)))
     texts = statements(config.gcp_project_id, config.bq_dataset_id, config.bq_table_id, columns)
     click.echo("\n\n".join(text.rstrip().rstrip(";") + ";" for text in texts.values()))
 

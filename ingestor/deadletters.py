@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from google.api_core.exceptions import GoogleAPIError, NotFound, PreconditionFailed
 from google.api_core.retry import Retry
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
+from google.cloud import storage  # type: ignore[attr-defined]  # a namespace package without types
 from google.cloud.storage.retry import DEFAULT_RETRY
 from requests.exceptions import RequestException
 
@@ -42,7 +42,9 @@ def storage_client(project: str, emulator_host: str | None) -> storage.Client:
         return storage.Client(project=project)
     endpoint = emulator_host if "://" in emulator_host else f"http://{emulator_host}"
     return storage.Client(
-        project=project, credentials=AnonymousCredentials(), client_options={"api_endpoint": endpoint}
+        project=project,
+        credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+        client_options={"api_endpoint": endpoint},
     )
 
 

@@ -14,7 +14,7 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from ingestor.messages import field_options
+from ingestor.messages import descriptor_of, field_options
 from ingestor.timestamps import to_microseconds
 
 MAX_ROW_BYTES = 18_000_000
@@ -46,7 +46,7 @@ class Encoder:
     def __init__(self, message_class: type[Message]) -> None:
         """Plan the conversions of `message_class`'s annotated fields."""
         self._message_class = message_class
-        self._plan = _conversions(message_class.DESCRIPTOR, "")
+        self._plan = _conversions(descriptor_of(message_class), "")
 
     def encode(self, record: object) -> bytes | Rejection:
         """Return the serialized row, or why there is none. Never raises for anything a JSON decoder can yield."""

@@ -99,7 +99,9 @@ class World:
         newest: dict[str, tuple[int, str]] = {}
         for batch_id, status, version in self.statements:
             newest[batch_id] = max(newest.get(batch_id, (0, "")), (version, status))
-        shown = {(b, i): json.dumps(r, sort_keys=True) for b, i, r in self.table if newest.get(b, (0, ""))[1] == "COMMITTED"}
+        shown = {
+            (b, i): json.dumps(r, sort_keys=True) for b, i, r in self.table if newest.get(b, (0, ""))[1] == "COMMITTED"
+        }
         return Counter(shown.values())
 
     def set_aside(self) -> Counter[str]:
@@ -265,7 +267,9 @@ def _varint(data: bytes) -> int:
     return sum((byte & 0x7F) << (7 * at) for at, byte in enumerate(data))
 
 
-def finish(actor: Actor, pick: Callable[[list[str]], str] = lambda choices: choices[0], steps: int = 10_000) -> LaneState:
+def finish(
+    actor: Actor, pick: Callable[[list[str]], str] = lambda choices: choices[0], steps: int = 10_000
+) -> LaneState:
     """Let the run go on to its end, choosing effects by `pick`, and return the lane."""
     for _ in range(steps):
         if actor.over:

@@ -1,0 +1,112 @@
+"""The run as a user runs it: a process, on real servers."""
+
+import signal
+import subprocess
+import time
+
+import pytest
+
+from ops.local.flights import JANUARY
+from ops.local.proof import prove
+from ops.local.services import DemoApi
+from tests.conftest import PROJECT
+from tests.e2e.conftest import Pipeline
+
+FLIGHTS = 27_004
+
+
+def test_every_flight_of_january_is_in_the_view_with_its_exact_values(pipeline: Pipeline) -> None:
+    pipeline.apply_schema()
+    done = pipeline.run()
+    assert (done.code, done.err) == (0, "")
+    summary = done.summary
+    assert (summary["status"], summary["rows_committed"], summary["balanced"]) == ("complete", FLIGHTS, True)
+    proof = prove(pipeline.tables, "flights", *JANUARY)
+    assert proof.holds, proof.lines()
+    assert (proof.view, proof.raw) == (FLIGHTS, FLIGHTS)
+    assert proof.nulls > 0
+
+
+@pytest.mark.firestore
+def test_a_second_run_finds_nothing_new(on_firestore: Pipeline) -> None:
+    on_firestore.apply_schema()
+    assert on_firestore.run().summary["rows_committed"] == FLIGHTS
+    again = on_firestore.run().summary
+    assert (again["status"], again["rows_committed"], again["balanced"]) == ("complete", 0, True)
+    assert on_firestore.count("flights") == FLIGHTS
+    assert on_firestore.ingestor("ledger", "verify").code == 0
+
+
+def test_new_records_on_the_last_page_are_taken_and_the_known_ones_are_not(
+    pipeline: Pipeline, demo_api: DemoApi
+) -> None:
+    pipeline.apply_schema()
+    demo_api.admin(visible=7_001)
+    assert pipeline.run().summary["rows_committed"] == 7_001
+    demo_api.admin(visible=9_500)
+    summary = pipeline.run().summary
+    assert (summary["rows_committed"], summary["rows_known"]) == (2_499, 2_001)
+    assert pipeline.count("flights_dedup") == 9_500
+
+
+def test_a_record_that_does_not_parse_is_set_aside_with_its_reason_and_stops_nothing(
+    pipeline: Pipeline, demo_api: DemoApi
+) -> None:
+    pipeline.apply_schema()
+    demo_api.admin(visible=3_000, poison={"7": {"dep_time": "early"}, "2999": {"time_hour": "yesterday"}})
+    done = pipeline.with_env(BATCH_MAX_ROWS="1000").run()
+    summary = done.summary
+    assert (summary["status"], summary["rows_committed"], summary["rows_rejected"]) == ("complete", 2_998, 2)
+    assert summary["balanced"]
+    assert pipeline.count("flights_dedup") == 2_998
+    assert "early" not in done.out
+    assert "yesterday" not in done.out
+    rows = pipeline.tables.query(
+        f"SELECT MAX(_ingest_row_index) AS top FROM `{PROJECT}.{pipeline.tables.dataset}.flights`"  # noqa: S608 - ours
+    )
+    assert rows[0]["top"] == 999
+
+
+def test_a_run_that_finds_a_live_one_is_skipped_and_takeover_stops_the_other(
+    pipeline: Pipeline, demo_api: DemoApi
+) -> None:
+    pipeline.apply_schema()
+    demo_api.admin(latency_ms=2_000)
+    slow = pipeline.with_env(SOURCE_PAGE_SIZE="1000").start(
+        "run", "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    with slow:
+        while not pipeline.ingestor("runs", "list", "--json").out.count("running"):
+            time.sleep(0.05)
+        demo_api.admin(latency_ms=0)
+        skipped = pipeline.run()
+        assert (skipped.code, skipped.summary["status"]) == (0, "skipped")
+        taken = pipeline.run("--takeover")
+        assert (taken.code, taken.summary["status"]) == (0, "complete")
+        slow.communicate(timeout=60)
+    proof = prove(pipeline.tables, "flights", *JANUARY)
+    assert proof.holds, proof.lines()
+
+
+def test_sigterm_ends_a_run_as_partial_in_time_and_the_next_goes_on(pipeline: Pipeline, demo_api: DemoApi) -> None:
+    pipeline.apply_schema()
+    demo_api.admin(latency_ms=300)
+    process = pipeline.with_env(SOURCE_PAGE_SIZE="1000", BATCH_MAX_ROWS="1000").start(
+        "run", "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    with process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "batch.committed" in line:
+                break
+        asked_at = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+        took_s = time.monotonic() - asked_at
+    assert (process.returncode, err) == (0, "")
+    assert '"status": "partial"' in out
+    assert took_s < 8
+    demo_api.admin(latency_ms=0)
+    assert pipeline.run().summary["status"] == "complete"
+    proof = prove(pipeline.tables, "flights", *JANUARY)
+    assert proof.holds, proof.lines()
