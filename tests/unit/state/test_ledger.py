@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from state.errors import CorruptHistory, VersionConflict
+from state.errors import CorruptHistory, LedgerUnavailable, OutcomeUnknown, VersionConflict
 from state.events import Event
 from state.journal import Journal
 from state.ledger import PAGE_ENTRIES, LaneLedger
@@ -217,3 +217,17 @@ def test_an_entry_other_than_the_one_in_the_snapshot_stops_the_opening() -> None
     journal._entries[LANE][1] = foreign._entries[LANE][1]
     with pytest.raises(CorruptHistory, match="folded from another entry"):
         writer(journal).open()
+
+
+def test_slow_silence_ends_as_soon_as_fast_silence() -> None:
+    clock, tries = Clock(), []
+
+    class Silent(MemoryJournal):
+        def commit(self, commit: Any) -> Any:
+            tries.append(commit.entry.version)
+            clock.now_us += 10_000_000
+            raise OutcomeUnknown("no answer within 10 s")
+
+    with pytest.raises(LedgerUnavailable, match="no answer to the commit of version 1 within 15 s"):
+        landed(opened(Silent(), clock=clock), [started()])
+    assert tries == [1, 1]
