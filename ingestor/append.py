@@ -4,9 +4,9 @@ What it promises: every request that was handed over is either answered, under i
 Answers come in request order on a connection (the service's rule), so a FIFO matches them. What it cannot promise: that
 an unanswered request was not written. Nothing is retried here; the run decides.
 
-The library's transport is used directly (`client.transport.append_rows(iterator)`): its `AppendRowsStream` loses error
-codes, polls for answers and mixes up futures under threads. `transport.append_rows` returns only after the first answer,
-hence the receiver's own thread.
+The library's transport is used directly (`client.transport.append_rows(iterator)`): its `AppendRowsStream` loses
+error codes, polls for answers and mixes up futures under threads. `transport.append_rows` returns only after the first
+answer, hence the receiver's own thread.
 """
 
 import queue
@@ -76,7 +76,7 @@ def default_stream(project: str, dataset: str, table: str) -> str:
 class Connection:
     """One AppendRows call: the gRPC library's sender consumes a queue, one thread of ours receives."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a call needs, and who hears of it
         self,
         client: BigQueryWriteClient,
         stream: str,

@@ -148,7 +148,7 @@ def fill(draft: Draft, rest: Unread, encode: Encode, limits: Limits) -> tuple[Dr
 
 
 def batch_id(pipeline: str, lane: str, epoch: int, start: Position, digests: Iterable[tuple[bytes, bytes]]) -> str:
-    """Return 32 hex digits: 16 bytes of SHA-256 over all arguments, each length-prefixed so that none runs into the next.
+    """Return 32 hex digits: 16 bytes of SHA-256 over all arguments, each length-prefixed so that none runs together.
 
     `digests` yields, in source order, `(b"row", row_digest)` or `(b"rejected", record_digest)`.
     """
@@ -192,7 +192,7 @@ def cut(pipeline: str, lane: str, epoch: int, draft: Draft, ingest_time_us: int)
 def metadata_prefix(identity: str, ingest_time_us: int) -> bytes:
     """Return the wire bytes of `_ingest_batch_id` and `_ingest_time` and the tag of `_ingest_row_index`.
 
-    Serialized messages concatenate, so a row followed by this and the varint of its index is a row of the writer schema.
+    Serialized messages concatenate, so a row followed by this and its index' varint is a row of the writer schema.
     """
     encoded = identity.encode()
     return b"".join(

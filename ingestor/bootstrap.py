@@ -108,9 +108,10 @@ class RunBuilder:
         observe: Callable[[Progress], None] = lambda _: None,
     ) -> Run:
         """Return the run, ready to execute."""
+        from ingestor_protos.ingestor_pb2 import LedgerStatement  # noqa: PLC0415 - likewise
+
         from ingestor.append import write_client  # noqa: PLC0415 - gRPC is loaded by those who append
         from ingestor.descriptor import normalized, writer_schema  # noqa: PLC0415 - likewise
-        from ingestor_protos.ingestor_pb2 import LedgerStatement  # noqa: PLC0415 - likewise
 
         config = self._config
         client = write_client(config.bigquery_storage_emulator_host)

@@ -1,6 +1,6 @@
 """From pages to batches, inside the run: settling the past first, then cutting afresh. Pure.
 
-What an earlier run attempted and did not settle is cut again at the same counts and compared by id. The first difference
+What an earlier run attempted and did not settle is cut again at the same counts and compared by id. A difference
 means that the source rewrote or lost records: everything that remains is superseded in one entry, whose version opens a
 new epoch, and reading starts again at the checkpoint.
 """

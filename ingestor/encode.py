@@ -27,7 +27,8 @@ _FAILED_FIELD = re.compile(r"Failed to parse (\S+) field|at \w+\.(\S+?)[.,]?$")
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """Why a record is no row. `field` is the path of the offending field where it is known. The reason may quote the
-    value: it belongs into the dead-letter bucket and never into a log."""
+    value: it belongs into the dead-letter bucket and never into a log.
+    """
 
     reason: str
     field: str | None = None

@@ -18,7 +18,7 @@ class ConfigurationError(IngestorError):
     EXIT_CODE = 2
 
 
-class SchemaMismatch(IngestorError):
+class SchemaMismatch(IngestorError):  # noqa: N818 - named after what was found
     """The message does not fit the table; the message names each difference and the way to mend it."""
 
     EXIT_CODE = 2
@@ -32,7 +32,7 @@ class AppendError(IngestorError):
     """BigQuery did not take a batch; it stays in doubt and the next run settles it."""
 
 
-class BigQueryUnavailable(IngestorError):
+class BigQueryUnavailable(IngestorError):  # noqa: N818 - named after a state, not a fault of the caller
     """BigQuery's metadata could not be read in bounded time."""
 
 
@@ -40,11 +40,11 @@ class DeadLetterError(IngestorError):
     """The dead-letter bucket did not take an object; the checkpoint stays where it is."""
 
 
-class LedgerRefused(IngestorError):
+class LedgerRefused(IngestorError):  # noqa: N818 - named after what was found
     """The ledger could not be written or belongs to another run now; nothing more is done."""
 
 
-class DifferenceFound(IngestorError):
+class DifferenceFound(IngestorError):  # noqa: N818 - named after what was found
     """A check found what should not be."""
 
     EXIT_CODE = 4

@@ -31,7 +31,7 @@ from state.fold import LaneState
 Heard = tuple[Progress, tuple[Command, ...]]
 
 
-def hear(state: Progress, signal: Signal, now: Instant) -> Heard:
+def hear(state: Progress, signal: Signal, now: Instant) -> Heard:  # noqa: C901, PLR0911, PLR0912 - a case per signal
     """Take the signal in; the commands are only what must be logged of it."""
     match signal:
         case PageArrived():
@@ -67,7 +67,7 @@ def hear(state: Progress, signal: Signal, now: Instant) -> Heard:
             assert_never(signal)
 
 
-def drain(
+def drain(  # noqa: PLR0913 - why, and for how long
     state: Progress,
     now: Instant,
     *,

@@ -1,9 +1,9 @@
 """What an answer of AppendRows means. Pure: one table, no client library; codes are gRPC's numbers.
 
-Two channels must be kept apart. An answer *in band* with an error says that nothing of its request was written, and the
-connection lives. The *end of the RPC* says nothing about the requests that were not answered yet: they are in doubt, and
-sending them again may double rows (the dedup view shows them once). Sources: the service's AppendRows documentation and
-the retry rules of Google's Go, Java and Beam clients, collected in `docs/decisions.md`.
+Two channels must be kept apart. An answer *in band* with an error says that nothing of its request was written, and
+the connection lives. The *end of the RPC* says nothing about the requests that were not answered yet: they are in
+doubt, and sending them again may double rows (the dedup view shows them once). Sources: the service's AppendRows
+documentation and the retry rules of Google's Go, Java and Beam clients, collected in `docs/decisions.md`.
 """
 
 from dataclasses import dataclass
@@ -15,10 +15,24 @@ PERMISSION_DENIED, RESOURCE_EXHAUSTED, FAILED_PRECONDITION, ABORTED, OUT_OF_RANG
 INTERNAL, UNAVAILABLE, DATA_LOSS, UNAUTHENTICATED = 13, 14, 15, 16
 
 NAMES = (
-    "OK CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS PERMISSION_DENIED "
-    "RESOURCE_EXHAUSTED FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL UNAVAILABLE DATA_LOSS "
-    "UNAUTHENTICATED"
-).split()
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+)
 
 
 class Action(Enum):

@@ -12,7 +12,7 @@ JsonValue = Any
 class Page:
     """One response of the source.
 
-    `cursor` fetches this page again; `next_cursor` fetches the one after it, None at the end of the data. The two differ
+    `cursor` fetches this page again; `next_cursor` fetches the one after it, None at the end of the data. They differ
     whenever `next_cursor` is given: a source that answers an empty page with its own cursor is at its end, one that
     does so with records is refused by the adapter.
     """

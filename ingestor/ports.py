@@ -33,7 +33,7 @@ class Log(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The outside of a run. `preflight` raises an `IngestorError` when table, view or bucket are not as they must be."""
+    """The outside of a run. `preflight` raises an `IngestorError` when table, view or bucket are not as they must."""
 
     ledger: LaneLedger
     source: Source

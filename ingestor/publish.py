@@ -61,7 +61,7 @@ class LedgerTable:
             except RetryError as error:
                 last = error.last_attempt.exception()
                 raise AppendError(
-                    f"the ledger table took no statements ({last}): rows stay invisible until the next run publishes them"
+                    f"the ledger table took no statements ({last}): rows stay invisible until the next run publishes"
                 ) from None
 
     def _append(self, rows: Sequence[bytes]) -> None:

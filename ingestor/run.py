@@ -7,8 +7,8 @@ The loop (`ingestor.loop`) is pure; this module gives it clocks, threads and por
 - `skipped`: another run is alive on the lane; nothing was done;
 - `failed`: the summary's `error` says why; what is in doubt is settled by the next run.
 
-A run that loses the lane (another run wrote the next version) writes nothing more and fails. What it cannot take back is
-what it has sent: those rows carry ids that the journal does not commit, and the view does not show them.
+A run that loses the lane (another run wrote the next version) writes nothing more and fails. What it cannot take back
+is what it has sent: those rows carry ids that the journal does not commit, and the view does not show them.
 """
 
 import queue
@@ -76,7 +76,7 @@ class Result:
 
 
 class Run:
-    """One execution. `execute` blocks until it is over; `stop` may be called from a signal handler or another thread."""
+    """One execution. `execute` blocks until it is over; `stop` may come from a signal handler or another thread."""
 
     def __init__(self, ports: Ports, plan: Plan) -> None:
         self._ports, self._plan = ports, plan
@@ -203,7 +203,7 @@ class Run:
     def _instant(self) -> Instant:
         return Instant(self._ports.clock.monotonic(), self._ports.clock.now_us())
 
-    def _carry_out(self, commands: Sequence[Command], workers: Workers) -> None:
+    def _carry_out(self, commands: Sequence[Command], workers: Workers) -> None:  # noqa: C901 - a case per command
         for command in commands:
             match command:
                 case SendBatch():

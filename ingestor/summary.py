@@ -6,21 +6,36 @@ from typing import Any
 from ingestor.progress import Progress
 from state.events import Position
 
+Scalars = Mapping[str, str | int | bool | None]
 
-def ledger_summary(state: Progress) -> Mapping[str, str | int | bool | None]:
+_NOTHING = {
+    "records": 0,
+    "rows_committed": 0,
+    "rows_rejected": 0,
+    "rows_dead_lettered": 0,
+    "rows_known": 0,
+    "rows_in_doubt": 0,
+    "rows_superseded": 0,
+    "rows_replayed": 0,
+    "batches_committed": 0,
+    "batches_dead_lettered": 0,
+    "batches_superseded": 0,
+    "balanced": True,
+}
+
+
+def ledger_summary(state: Progress) -> Scalars:
     """Return what `run_finished` and `run_failed` keep: scalars only, counts of records unless named otherwise."""
     counts = state.counts
     return {
+        **_NOTHING,
         "records": counts.taken + counts.known,
         "rows_committed": counts.rows_committed,
         "rows_rejected": counts.rows_rejected,
-        "rows_dead_lettered": 0,
         "rows_known": counts.known,
         "rows_in_doubt": state.rows_in_doubt,
         "rows_superseded": counts.rows_superseded,
-        "rows_replayed": 0,
         "batches_committed": counts.batches_committed,
-        "batches_dead_lettered": 0,
         "batches_superseded": counts.batches_superseded,
         "balanced": state.balanced,
     }
@@ -34,29 +49,21 @@ def run_summary(state: Progress, duration_s: float) -> dict[str, Any]:
         "status": state.status or "failed",
         **ledger_summary(state),
         "checkpoint": position_json(state.lane.checkpoint),
-        "ledger_writes": state.counts.ledger_writes,
         "batches_attempted": state.counts.batches_attempted,
+        "ledger_writes": state.counts.ledger_writes,
         "duration_s": round(duration_s, 3),
         "error": state.failure,
     }
 
 
 def skipped_summary(run_id: str, lane: str, checkpoint: Position | None, reason: str) -> dict[str, Any]:
-    """Return the summary of a trigger that found the lane taken."""
-    zero = dict.fromkeys(
-        (
-            "records rows_committed rows_rejected rows_dead_lettered rows_known rows_in_doubt rows_superseded "
-            "rows_replayed batches_committed batches_dead_lettered batches_superseded"
-        ).split(),
-        0,
-    )
+    """Return the summary of a trigger that found the lane taken; `error` says by whom."""
     return {
         "run_id": run_id,
         "lane": lane,
         "status": "skipped",
-        **zero,
+        **_NOTHING,
         "checkpoint": position_json(checkpoint),
-        "balanced": True,
         "duration_s": 0.0,
         "error": reason,
     }

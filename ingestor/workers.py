@@ -1,6 +1,6 @@
 """The threads around the loop: each does one kind of waiting and reports by `emit`.
 
-Signals go into a `SimpleQueue`, whose `put` is safe in signal handlers. It needs no bound of its own, because everything
+Signals go into a `SimpleQueue`, whose `put` is safe in signal handlers. It needs no bound of its own: everything
 in it was asked for: pages are granted, requests in flight have a window, and each worker has one thing under way.
 """
 
@@ -13,7 +13,6 @@ from ingestor.errors import IngestorError
 from ingestor.pages import Source
 from ingestor.paging import CursorGuard
 from ingestor.ports import Ports
-from ingestor.source import ReadingStopped
 from ingestor.signals import (
     EntryLanded,
     LedgerLost,
@@ -26,6 +25,7 @@ from ingestor.signals import (
     StopAsked,
     StoreFailed,
 )
+from ingestor.source import ReadingStopped
 from state.errors import LedgerError, VersionConflict
 from state.events import Event
 from state.fold import Statement

@@ -1,8 +1,8 @@
 """A world in memory in which runs live, crash and come back, one effect at a time, in any order a test chooses.
 
-It drives the real decisions (`ingestor.loop`) and the real ledger (`state.ledger` on the memory journal, which passes the
-same contract suite as the real ones). The source, the table, the ledger table and the bucket are lists. Nothing runs by
-itself: every effect is a choice of the caller.
+It drives the real decisions (`ingestor.loop`) and the real ledger (`state.ledger` on the memory journal, which passes
+the same contract suite as the real ones). The source, the table, the ledger table and the bucket are lists. Nothing
+runs by itself: every effect is a choice of the caller.
 """
 
 import itertools

@@ -39,7 +39,7 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What was compared. `missing` and `unexpected` are rows in the source or in the view only; `raw` counts the table's
+    """What was compared. `missing` and `unexpected` are rows in the source or the view only; `raw` counts the table's
     rows, doubles and invisible ones included.
     """
 

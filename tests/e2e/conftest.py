@@ -77,7 +77,7 @@ class Pipeline:
 
 
 @pytest.fixture
-def pipeline(  # noqa: PLR0913 - one fixture for each service
+def pipeline(  # noqa: PLR0913, PLR0917 - one fixture for each service
     bigquery: BigQueryHosts, dataset: str, bucket: str, gcs_url: str, demo_api: DemoApi, tmp_path: Path
 ) -> "Any":
     """January's flights on a SQLite ledger; tables are not created yet."""
