@@ -31,9 +31,29 @@ demo: stack ## Show the whole job on this machine, a crash included, and prove t
 dev: stack ## The demo, then keep the local stack up
 	@$(BIN)/python -m ops.local.demo --keep
 
+test: stack ## Run the tests, emulators included; without Java those that need Firestore are skipped, with a notice
+	@$(BIN)/pytest -m "not long" --numprocesses 2 --dist worksteal
+
+test-long: stack ## Run the tests with the larger counts
+	@$(BIN)/pytest -m long --numprocesses 2 --dist worksteal --timeout 1800
+
+check: setup ## Lint, types, import contracts, protos, generated documents
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@bash ops/ci/buf_lint.sh
+	@$(BIN)/python docs/generate.py --check
+
+bench: stack ## Measure speed, memory and ledger cost
+	@$(BIN)/python -m bench
+
+docs: setup ## Write docs/configuration.md and docs/cli.md anew from the code
+	@$(BIN)/python docs/generate.py
+
 lock: setup ## Resolve the dependencies anew and write the lock files
 	@$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet --custom-compile-command 'make lock' --group dev pyproject.toml -o requirements/dev.txt
 	@$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet --custom-compile-command 'make lock' pyproject.toml -o requirements/runtime.txt
 	@$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet --custom-compile-command 'make lock' requirements/bqemulator.in -o requirements/bqemulator.txt
 
-.PHONY: help setup stack demo dev proto lock
+.PHONY: help setup stack demo dev proto lock test test-long check bench docs
