@@ -10,15 +10,15 @@ from dataclasses import replace
 
 from ingestor.batch import Batch, Draft, Limits, cut, fill
 from ingestor.hear import drain
-from ingestor.progress import Held, Progress, Stage
-from ingestor.signals import Command, Instant, StartReading
+from ingestor.progress import Decided, Held, Progress, Stage
+from ingestor.signals import Instant, StartReading
 from state.events import BatchSuperseded, Position
 
 MAX_BOUNDARY = 20_000
 """Record digests that a position may carry (320 KB in the lane's snapshot, which ends at 1 MiB)."""
 
 
-def restart_reading(state: Progress) -> tuple[Progress, tuple[Command, ...]]:
+def restart_reading(state: Progress) -> Decided:
     """Read on from the checkpoint, forgetting what was read beyond it."""
     start = state.lane.checkpoint or Position(state.settings.source_start)
     state = replace(
@@ -50,7 +50,7 @@ def cut_next(state: Progress, now: Instant) -> Progress:
     return _match_carried(state) if state.carried else _cut_fresh(state, now)
 
 
-def supersede_diverged(state: Progress, now: Instant) -> tuple[Progress, tuple[Command, ...]]:
+def supersede_diverged(state: Progress, now: Instant) -> Decided:
     """Once every matching batch is settled, supersede the rest in one entry; once that landed, read again."""
     if not state.carried:
         return restart_reading(state)

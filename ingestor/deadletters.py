@@ -10,7 +10,7 @@ import hashlib
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from google.api_core.exceptions import GoogleAPIError, NotFound, PreconditionFailed
+from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound, PreconditionFailed
 from google.api_core.retry import Retry
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage  # type: ignore[attr-defined]  # a namespace package without types
@@ -80,18 +80,22 @@ class RejectedRecords:
         self._retry: Retry = DEFAULT_RETRY.with_timeout(RETRY_BUDGET_S)
 
     def check(self) -> None:
-        """Look whether the bucket is there, asking for nothing but `storage.objects.get`.
+        """Look whether the bucket is there.
+
+        A caller that may create objects but not look at the bucket gets 403 for one that exists and 404 for one that
+        does not, so this needs no permission beyond those of `store`.
 
         Raises:
             DeadLetterError: there is no such bucket, or no answer.
         """
         try:
-            self._bucket.blob(f"{self._pipeline}/none").reload(timeout=CALL_TIMEOUT_S, retry=self._retry)
-        except NotFound as error:
-            if "bucket" in str(error).lower().replace(f"/b/{self._bucket.name}", ""):
-                raise DeadLetterError(
-                    f"bucket {self._bucket.name} does not exist: create it or correct DEAD_LETTER_BUCKET"
-                ) from None
+            self._bucket.reload(timeout=CALL_TIMEOUT_S, retry=self._retry)
+        except Forbidden:
+            return
+        except NotFound:
+            raise DeadLetterError(
+                f"bucket {self._bucket.name} does not exist: create it or correct DEAD_LETTER_BUCKET"
+            ) from None
         except (GoogleAPIError, RequestException) as error:
             raise self._unreachable(error) from None
 

@@ -6,7 +6,7 @@ the same record is always the same bytes.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -48,6 +48,7 @@ class Encoder:
         """Plan the conversions of `message_class`'s annotated fields."""
         self._message_class = message_class
         self._plan = _conversions(descriptor_of(message_class), "")
+        self._required = _required(descriptor_of(message_class))
 
     def encode(self, record: object) -> bytes | Rejection:
         """Return the serialized row, or why there is none. Never raises for anything a JSON decoder can yield."""
@@ -57,6 +58,9 @@ class Encoder:
             converted = _convert(record, self._plan) if self._plan else record
             message = self._message_class()
             json_format.ParseDict(converted, message, ignore_unknown_fields=True)
+            missing = next(_missing(message, self._required), None)
+            if missing is not None:
+                return Rejection(f"{missing} is required and has no value", missing)
             row: bytes = message.SerializeToString(deterministic=True)
         except _NotConvertible as error:
             return Rejection(str(error), error.field)
@@ -91,6 +95,41 @@ def _conversion(field: FieldDescriptor, path: str, above: tuple[str, ...]) -> Co
     if not inner:
         return None
     return _each(_nested(inner)) if field.is_repeated else _nested(inner)
+
+
+@dataclass(frozen=True, slots=True)
+class _Required:
+    """What must be there below a message: fields of its own, and of the messages in its fields."""
+
+    names: tuple[str, ...] = ()
+    inner: tuple[tuple[FieldDescriptor, "_Required"], ...] = ()
+
+
+def _required(descriptor: Descriptor, above: tuple[str, ...] = ()) -> _Required:
+    """Plan the check of fields annotated `require`: BigQuery would refuse a whole request for one that is missing."""
+    if descriptor.full_name in above:
+        return _Required()
+    names = tuple(f.name for f in descriptor.fields if field_options(f).require and f.has_presence)
+    inner = [
+        (f, _required(f.message_type, (*above, descriptor.full_name)))
+        for f in descriptor.fields
+        if f.message_type is not None and not f.message_type.GetOptions().map_entry
+    ]
+    return _Required(names, tuple((f, plan) for f, plan in inner if plan != _Required()))
+
+
+def _missing(message: Message, plan: _Required, path: str = "") -> Iterator[str]:
+    """Yield the paths of required fields that are not there."""
+    for name in plan.names:
+        if not message.HasField(name):
+            yield f"{path}{name}"
+    for field, inner in plan.inner:
+        if field.is_repeated:
+            below = list(getattr(message, field.name))
+        else:
+            below = [getattr(message, field.name)] if message.HasField(field.name) else []
+        for item in below:
+            yield from _missing(item, inner, f"{path}{field.name}.")
 
 
 def _timestamp(path: str) -> Convert:

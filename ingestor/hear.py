@@ -6,7 +6,7 @@ from typing import assert_never
 from ingestor.batch import unread
 from ingestor.lognames import LogName
 from ingestor.outcome import Action, Outcome
-from ingestor.progress import Held, Phase, Progress, Stage
+from ingestor.progress import Decided, Held, Phase, Progress, Stage
 from ingestor.signals import (
     Answered,
     Command,
@@ -25,13 +25,19 @@ from ingestor.signals import (
     StoreFailed,
     Ticked,
 )
-from state.events import BatchAttempted, BatchCommitted, BatchesPublished, BatchSuperseded, RunFailed, RunFinished
+from state.events import (
+    BatchAttempted,
+    BatchCommitted,
+    BatchesPublished,
+    BatchSuperseded,
+    RecordsRejected,
+    RunFailed,
+    RunFinished,
+)
 from state.fold import LaneState
 
-Heard = tuple[Progress, tuple[Command, ...]]
 
-
-def hear(state: Progress, signal: Signal, now: Instant) -> Heard:  # noqa: C901, PLR0911, PLR0912 - a case per signal
+def hear(state: Progress, signal: Signal, now: Instant) -> Decided:  # noqa: C901, PLR0911, PLR0912 - a case per signal
     """Take the signal in; the commands are only what must be logged of it."""
     match signal:
         case PageArrived():
@@ -94,7 +100,7 @@ def drain(  # noqa: PLR0913 - why, and for how long
     )
 
 
-def _page(state: Progress, signal: PageArrived) -> Heard:
+def _page(state: Progress, signal: PageArrived) -> Decided:
     if signal.reading != state.reading or state.phase is not Phase.READING:
         return state, ()
     page = signal.page
@@ -115,7 +121,7 @@ def _page(state: Progress, signal: PageArrived) -> Heard:
     return state, tuple(notes)
 
 
-def _answer(state: Progress, signal: Answered, now: Instant) -> Heard:
+def _answer(state: Progress, signal: Answered, now: Instant) -> Decided:
     held = next((h for h in state.at_stage(Stage.SENT) if h.batch.batch_id == signal.batch_id), None)
     if held is None:
         return state, ()
@@ -136,7 +142,7 @@ def _answer(state: Progress, signal: Answered, now: Instant) -> Heard:
             assert_never(signal.outcome.action)
 
 
-def _connection_ended(state: Progress, outcome: Outcome, now: Instant) -> Heard:
+def _connection_ended(state: Progress, outcome: Outcome, now: Instant) -> Decided:
     """Every batch in flight is unknown now: it goes again, on a new connection."""
     commands: tuple[Command, ...] = ()
     for held in state.at_stage(Stage.SENT):
@@ -150,7 +156,7 @@ def _connection_ended(state: Progress, outcome: Outcome, now: Instant) -> Heard:
     return state, commands
 
 
-def _again(state: Progress, held: Held, outcome: Outcome, now: Instant) -> Heard:
+def _again(state: Progress, held: Held, outcome: Outcome, now: Instant) -> Decided:
     """Send the batch again after a pause, within its budget of attempts."""
     batch_id, settings = held.batch.batch_id, state.settings
     if held.attempts >= settings.max_attempts:
@@ -164,7 +170,7 @@ def _again(state: Progress, held: Held, outcome: Outcome, now: Instant) -> Heard
     return state.with_held(batch_id, lambda _: again).count(retries=1), (note,)
 
 
-def _landed(state: Progress, lane: LaneState, writes: int) -> Heard:
+def _landed(state: Progress, lane: LaneState, writes: int) -> Decided:
     """The entry is durable: what it announced may be sent, what it settled is done."""
     events = state.writing
     state = replace(state, lane=lane, writing=(), last_entry_at=state.write_started_at).count(ledger_writes=writes)
@@ -177,6 +183,8 @@ def _landed(state: Progress, lane: LaneState, writes: int) -> Heard:
             case BatchCommitted():
                 state = _settled(state, event)
                 notes.append(_committed_note(state, event))
+            case RecordsRejected():
+                notes.append(_rejected_note(event))
             case BatchSuperseded():
                 state = _superseded(state)
                 notes.append(Note(LogName.BATCH_SUPERSEDED, "WARNING", {"batch_id": event.batch_id}))
@@ -207,6 +215,14 @@ def _committed_note(state: Progress, event: BatchCommitted) -> Note:
             "latency_ms": event.latency_ms,
             "checkpoint": checkpoint.cursor if checkpoint else None,
         },
+    )
+
+
+def _rejected_note(event: RecordsRejected) -> Note:
+    return Note(
+        LogName.RECORD_REJECTED,
+        "WARNING",
+        {"batch_id": event.batch_id, "rows_rejected": len(event.indexes), "stage": event.stage},
     )
 
 

@@ -16,54 +16,24 @@ A batch is sent only after its intent is durable, an outcome is journaled only a
 rejected record is in the bucket, and nothing here trusts a clock for more than liveness.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from ingestor.cutting import cut_next, restart_reading, supersede_diverged
+from ingestor.entries import LINGER_S, attempt, enqueue, settle, write
 from ingestor.hear import drain, hear
-from ingestor.lognames import LogName
-from ingestor.progress import WINDOW_BYTES, Held, Phase, Progress, Settings, Stage
-from ingestor.signals import (
-    Command,
-    Continue,
-    CutConnection,
-    GrantPage,
-    Instant,
-    Note,
-    PublishStatements,
-    SendBatch,
-    Signal,
-    StoreRejects,
-    WriteEntry,
-)
-from ingestor.summary import ledger_summary
-from state.events import (
-    BatchAttempted,
-    BatchCommitted,
-    BatchesPublished,
-    Event,
-    RecordsRejected,
-    RunFailed,
-    RunFinished,
-    RunHeartbeat,
-)
+from ingestor.progress import WINDOW_BYTES, Decided, Phase, Progress, Rule, Settings, Stage
+from ingestor.sending import send, store, timeouts
+from ingestor.signals import Command, Continue, GrantPage, Instant, PublishStatements, Signal
+from ingestor.summary import ledger_summary, storable
+from state.events import BatchesPublished, Event, RunFailed, RunFinished, RunHeartbeat
 from state.fold import LaneState
 
 PAGES_AHEAD = 2
 """Pages granted or waiting: one in work, one prefetched."""
-LINGER_S = 0.2
-"""An event waits this long for others to share its journal entry when nothing else needs the entry sooner."""
-ENTRY_EVENT_BYTES = 800_000
-"""Events of one entry; Firestore's documents end at 1 MiB, and the design's entries at 900 KiB."""
-ENTRY_DIGEST_BYTES = 2_500_000
-"""Row digests of one commit, which must stay under 4 MiB in all."""
 PUBLISH_STATEMENTS = 200
 PUBLISH_EVERY_S = 15.0
 DEADLINE_GRACE_S = 60.0
 """After RUN_DEADLINE_S (480) what is in flight gets this long; Cloud Run cuts at 600."""
-
-Decided = tuple[Progress, tuple[Command, ...]]
-Rule = Callable[[Progress, Instant], Decided]
 
 
 def begin(settings: Settings, lane: LaneState, now: Instant) -> Decided:
@@ -166,46 +136,6 @@ def _read(state: Progress, now: Instant) -> Decided:
     return replace(state, granted=state.granted + grants), (GrantPage(),) * grants
 
 
-def _settle(state: Progress, now: Instant) -> Decided:
-    """Journal the outcomes of the longest answered prefix whose rejected records are durable."""
-    if state.phase is Phase.CLOSING:
-        return state, ()
-    for held in state.held:
-        if held.stage is Stage.RECORDING:
-            continue
-        if held.stage is not Stage.ANSWERED or not held.rejects_durable:
-            break
-        state = _enqueue(state, now, *_outcome_events(held))
-        state = state.with_held(held.batch.batch_id, lambda h: replace(h, stage=Stage.RECORDING))
-    return state, ()
-
-
-def _outcome_events(held: Held) -> tuple[Event, ...]:
-    attempted = held.batch.attempted
-    committed = BatchCommitted(
-        batch_id=attempted.batch_id, rows=attempted.rows, attempts=held.attempts, latency_ms=held.latency_ms
-    )
-    if not held.batch.rejected:
-        return (committed,)
-    rejected = RecordsRejected(
-        batch_id=attempted.batch_id,
-        stage="encode",
-        indexes=tuple(item.index for item in held.batch.rejected),
-        object=held.object,
-        generation=held.generation,
-    )
-    return (rejected, committed)
-
-
-def _attempt(state: Progress, now: Instant) -> Decided:
-    if state.phase is not Phase.READING:
-        return state, ()
-    for held in state.at_stage(Stage.CUT):
-        state = _enqueue(state, now, held.batch.attempted)
-        state = state.with_held(held.batch.batch_id, lambda h: replace(h, stage=Stage.ATTEMPTING))
-    return state, ()
-
-
 def _publish(state: Progress, now: Instant) -> Decided:
     owed = tuple(s for s in state.lane.outbox if s.version > state.published)
     if not owed or state.publishing or state.publish_failed:
@@ -220,7 +150,7 @@ def _heartbeat(state: Progress, now: Instant) -> Decided:
     quiet_s = now.monotonic_s - state.last_entry_at
     quiet = quiet_s >= state.settings.stale_s / 6 and not state.ready and not state.writing
     if quiet and state.phase is not Phase.CLOSING:
-        state = _enqueue(state, now, RunHeartbeat(run_id=state.settings.run_id))
+        state = enqueue(state, now, RunHeartbeat(run_id=state.settings.run_id))
     return state, ()
 
 
@@ -234,10 +164,10 @@ def _finish(state: Progress, now: Instant) -> Decided:
     run_id, summary = state.settings.run_id, ledger_summary(state)
     last: Event
     if state.failure is not None:
-        last = RunFailed(run_id=run_id, error=state.failure, summary=summary)
+        last = RunFailed(run_id=run_id, error=storable(state.failure), summary=summary)
     else:
         last = RunFinished(run_id=run_id, status="partial" if state.stop else "complete", summary=summary)
-    return replace(_enqueue(state, now, last), phase=Phase.CLOSING), ()
+    return replace(enqueue(state, now, last), phase=Phase.CLOSING), ()
 
 
 def _all_settled(state: Progress, now: Instant) -> bool:
@@ -255,132 +185,21 @@ def _all_settled(state: Progress, now: Instant) -> bool:
     return not state.at_stage(*waits) and not storing
 
 
-def _write(state: Progress, now: Instant) -> Decided:
-    """Write one entry with everything that is ready, when it is worth one."""
-    if state.writing or not state.ready or not _entry_due(state, now):
-        return state, ()
-    digests: dict[str, bytes] = {}
-    size, digest_bytes, count = 0, 0, 0
-    for event in state.ready:
-        packed = _digests(state, event)
-        size, digest_bytes = size + _stored_bytes(event), digest_bytes + len(packed)
-        if count and (size > ENTRY_EVENT_BYTES or digest_bytes > ENTRY_DIGEST_BYTES):
-            break
-        if isinstance(event, BatchAttempted):
-            digests[event.batch_id] = packed
-        count += 1
-    writing = state.ready[:count]
-    state = replace(
-        state,
-        writing=writing,
-        ready=state.ready[count:],
-        ready_since=now.monotonic_s,
-        write_started_at=now.monotonic_s,
-    )
-    return state, (WriteEntry(writing, digests), *(_announcement(e) for e in writing if isinstance(e, BatchAttempted)))
-
-
-def _entry_due(state: Progress, now: Instant) -> bool:
-    """Few entries, little waiting: at once when the connection would idle without it or half a window has gathered."""
-    half = max(1, state.settings.max_in_flight // 2)
-    attempts = sum(isinstance(e, BatchAttempted) for e in state.ready)
-    outcomes = sum(isinstance(e, BatchCommitted) for e in state.ready)
-    sendable = state.at_stage(Stage.SENT, Stage.READY)
-    return (
-        attempts >= half
-        or outcomes >= half
-        or (attempts > 0 and len(sendable) < half)
-        or (attempts == 0 and not sendable)
-        or state.phase is not Phase.READING
-        or now.monotonic_s >= state.ready_since + LINGER_S
-    )
-
-
-def _send(state: Progress, now: Instant) -> Decided:
-    settings, commands = state.settings, list[Command]()
-    lease_s = settings.stale_s - settings.append_timeout_s - settings.commit_timeout_s
-    if state.sends_halted or now.monotonic_s >= min(state.last_entry_at + lease_s, state.drain_until):
-        return state, ()
-    sent = state.at_stage(Stage.SENT)
-    in_flight, in_flight_bytes = len(sent), sum(h.batch.attempted.bytes for h in sent)
-    for held in state.at_stage(Stage.READY):
-        size = held.batch.attempted.bytes
-        fits = in_flight < settings.max_in_flight and (not in_flight or in_flight_bytes + size <= WINDOW_BYTES)
-        if not fits:
-            break
-        if held.not_before > now.monotonic_s:
-            continue
-        in_flight, in_flight_bytes = in_flight + 1, in_flight_bytes + size
-        gone = replace(held, stage=Stage.SENT, attempts=held.attempts + 1, sent_at=now.monotonic_s, cut=False)
-        state = state.with_held(held.batch.batch_id, lambda _, gone=gone: gone)  # type: ignore[misc]
-        commands.append(SendBatch(held.batch))
-    return state, tuple(commands)
-
-
-def _store(state: Progress, now: Instant) -> Decided:
-    """Rejected records go to the bucket once the batch's intent is durable, once."""
-    del now
-    commands = list[Command]()
-    for held in state.at_stage(Stage.READY, Stage.SENT, Stage.ANSWERED):
-        if held.batch.rejected and not held.object and not held.storing:
-            state = state.with_held(held.batch.batch_id, lambda h: replace(h, storing=True))
-            commands.append(StoreRejects(held.batch))
-    return state, tuple(commands)
-
-
-def _timeouts(state: Progress, now: Instant) -> Decided:
-    late = any(
-        now.monotonic_s >= h.sent_at + state.settings.append_timeout_s for h in state.at_stage(Stage.SENT) if not h.cut
-    )
-    if not late:
-        return state, ()
-    marked = tuple(replace(h, cut=True) if h.stage is Stage.SENT else h for h in state.held)
-    return replace(state, held=marked), (CutConnection(),)
-
-
 _RULES: tuple[Rule, ...] = (
     _deadline,
     _cut,
     _read,
-    _settle,
-    _attempt,
-    _store,
+    settle,
+    attempt,
+    store,
     _publish,
     _heartbeat,
     _finish,
-    _write,
-    _send,
-    _timeouts,
+    write,
+    send,
+    timeouts,
 )
-
-
-def _enqueue(state: Progress, now: Instant, *events: Event) -> Progress:
-    since = state.ready_since if state.ready else now.monotonic_s
-    return replace(state, ready=(*state.ready, *events), ready_since=since)
 
 
 _UNHURRIED = (RunHeartbeat, BatchesPublished)
 """Events that the run's last entry may carry along."""
-
-
-def _stored_bytes(event: Event) -> int:
-    """Roughly what an event takes in its entry."""
-    match event:
-        case BatchAttempted():
-            return 600 + len(event.tail) * 4 // 3
-        case RecordsRejected():
-            return 300 + 9 * len(event.indexes)
-        case _:
-            return 600
-
-
-def _digests(state: Progress, event: Event) -> bytes:
-    if not isinstance(event, BatchAttempted):
-        return b""
-    return next((h.batch.digests for h in state.held if h.batch.batch_id == event.batch_id), b"")
-
-
-def _announcement(event: BatchAttempted) -> Note:
-    return Note(
-        LogName.BATCH_ATTEMPTED, "DEBUG", {"batch_id": event.batch_id, "rows": event.rows, "bytes": event.bytes}
-    )

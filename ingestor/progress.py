@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from ingestor.batch import Batch, Draft, Encode, Limits, Unread
+from ingestor.signals import Command, Instant
 from state.events import BatchAttempted, Event, Position
 from state.fold import LaneState
 
@@ -165,3 +166,8 @@ class Progress:
         c = self.counts
         settled = c.rows_committed + c.rows_rejected + c.rows_superseded
         return c.taken == settled + self.rows_in_doubt
+
+
+Decided = tuple[Progress, tuple[Command, ...]]
+"""What every rule returns: the state after it, and what is to be done."""
+Rule = Callable[[Progress, Instant], Decided]

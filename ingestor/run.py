@@ -41,7 +41,7 @@ from ingestor.signals import (
     Ticked,
     WriteEntry,
 )
-from ingestor.summary import run_summary, skipped_summary
+from ingestor.summary import run_summary, skipped_summary, storable
 from ingestor.workers import Workers
 from state.errors import LedgerError, VersionConflict
 from state.events import RunFailed, RunStarted
@@ -130,7 +130,7 @@ class Run:
         return Result(skipped_summary(self._plan.run_id, self._plan.lane, opened.state.checkpoint, reason))
 
     def _failed_before_reading(self, lane: LaneState, error: IngestorError, started_at: float) -> Result:
-        event = RunFailed(run_id=self._plan.run_id, error=str(error))
+        event = RunFailed(run_id=self._plan.run_id, error=storable(str(error)))
         try:
             lane = self._ports.ledger.append([event], run_id=self._plan.run_id).state
         except LedgerError as lost:

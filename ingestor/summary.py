@@ -72,3 +72,8 @@ def skipped_summary(run_id: str, lane: str, checkpoint: Position | None, reason:
 def position_json(position: Position | None) -> dict[str, Any] | None:
     """Return a position as JSON, None before the first settled batch."""
     return None if position is None else {"cursor": position.cursor, "taken": position.taken}
+
+
+def storable(text: str) -> str:
+    """Return a text that every store takes: lone surrogates, which a source can smuggle into an error, are replaced."""
+    return text.encode("utf-8", "replace").decode()

@@ -137,7 +137,8 @@ class Actor:
             deadline_at=world.seconds + 480.0,
             backoff=lambda _: 0.0,
         )
-        self.reading, self.cursor, self.grants = 0, None, 0
+        self.reading, self.grants = 0, 0
+        self.cursor: Any = None
         self.sent: deque[SendBatch] = deque()
         self.writes: deque[WriteEntry] = deque()
         self.stores: deque[StoreRejects] = deque()
@@ -197,7 +198,12 @@ class Actor:
     def zombie_appends(self) -> Callable[[], None]:
         """Return what this run sent and nobody answered: it may be written at any time later."""
         late = list(self.sent)
-        return lambda: [self._apply(sent) for sent in late] and None
+
+        def append_late() -> None:
+            for sent in late:
+                self._apply(sent)
+
+        return append_late
 
     def _take(self, commands: tuple[Command, ...]) -> None:
         for command in commands:

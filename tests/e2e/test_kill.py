@@ -1,0 +1,60 @@
+"""SIGKILL at any instant of a run: the next one makes it good. Judged by the view against the source.
+
+`make test-long` sets INGESTOR_KILLS to a larger number; the figures of the last such run stand in `docs/proof.md`.
+"""
+
+import os
+import random
+import subprocess
+import time
+
+import pytest
+
+from ops.local.flights import JANUARY
+from ops.local.proof import prove
+from tests.e2e.conftest import Pipeline
+
+KILLS = int(os.environ.get("INGESTOR_KILLS", "20"))
+SEED = int(os.environ.get("INGESTOR_SEED", "20130101"))
+GROUPS = 2
+"""The kills are dealt to this many tests, so that they can share the machine's processors."""
+FLIGHTS = 27_004
+
+
+def kill_at(pipeline: Pipeline, seconds: float) -> bool:
+    """Start a run and kill it after so many seconds from its first log line; tell whether it was still alive."""
+    process = pipeline.start("run", "--json", "--takeover", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    with process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(seconds)
+        alive = process.poll() is None
+        process.kill()
+    return alive
+
+
+@pytest.mark.firestore
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_a_run_killed_at_a_random_instant_is_made_good_by_the_next(on_firestore: Pipeline, group: int) -> None:
+    chance = random.Random(SEED + group)  # noqa: S311 - a seeded choice of instants
+    on_firestore.apply_schema()
+    longest_s = on_firestore.with_env(BATCH_MAX_ROWS="1500").run().summary["duration_s"]
+    killed = 0
+    for number in range(group, KILLS, GROUPS):
+        table = f"flights{number}"
+        pipeline = on_firestore.with_env(
+            BQ_TABLE_ID=table, PIPELINE_ID=f"{on_firestore.env['PIPELINE_ID']}-{number}", BATCH_MAX_ROWS="1500"
+        )
+        pipeline.apply_schema()
+        instant_s = chance.uniform(0, longest_s)
+        killed += kill_at(pipeline, instant_s)
+        done = pipeline.run("--takeover")
+        story = f"seed {SEED}, kill {number} after {instant_s:.3f} s: {done.err}"
+        assert done.code == 0, story
+        assert done.summary["balanced"], story
+        proof = prove(pipeline.tables, table, *JANUARY)
+        assert proof.holds, (story, proof.lines())
+        assert proof.view == FLIGHTS, story
+        verified = pipeline.ingestor("ledger", "verify")
+        assert verified.code == 0, (story, verified.err)
+    assert killed > KILLS // GROUPS // 2, "too few runs were alive when their kill came"
