@@ -1,198 +1,142 @@
-"""The frozen object behind the configuration: every setting with its parser, meaning and default.
+"""The frozen object behind the configuration: every setting with its type, default and description.
 
 The order of the fields is the contract's. `ingestor.config.load` makes it from the environment.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ingestor import config_fields as parse
-from ingestor.config_fields import MIB, Parser
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from ingestor import config_fields as kind
+from ingestor.config_fields import MIB, wrong
 from ingestor.errors import ConfigurationError
 
-_COLUMN_ID = "set letters, digits, '_' and '-'"
+NOT_BUILT: dict[str, str | None] = {
+    "SOURCE_PAGINATION": "next_cursor",
+    "SOURCE_CURSOR_FIELD": None,
+    "SOURCE_RATE_PER_S": None,
+    "SOURCE_AUTH": "none",
+    "SOURCE_SECRET": None,
+    "SOURCE_PARTITIONS": "1",
+    "SOURCE_PARALLEL_PAGES": "1",
+    "SOURCE_OVERLAP": "0",
+    "FUSE_CONSECUTIVE": "5",
+    "FUSE_RATIO": "0.2",
+    "DEDUP_KEY": None,
+    "MASK_FIELDS": None,
+}
+"""Variables whose work is not built yet, each with the only value it may have (None: only unset).
+
+What is listed here is refused instead of ignored; whoever builds a thing takes its line out.
+"""
+
+LEDGER_COMMIT_AND_MARGIN_S = 20
+"""What five sixths of the stale time must leave beside the append timeout (the contract's number): a ledger commit
+times out after 10 s, and as much again is margin. The last sixth is the heartbeat's."""
 
 
-def _from(parser: Parser, meaning: str, *, shown: str | None = None, secret: bool = False) -> dict[str, Any]:
-    return {"parse": parser, "meaning": meaning, "shown": shown, "secret": secret}
+class Config(BaseModel, frozen=True):
+    """Everything a run or a service is told from outside. Made by `load`.
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    """Everything a run or a service is told from outside. Made by `load`; the constructor itself checks nothing.
-
-    Sizes are bytes, names that end in `_s` are seconds, `_days` days.
+    A variable's name is its field's in upper case. Sizes are bytes, names that end in `_s` are seconds, `_days` days.
     """
 
-    gcp_project_id: str = field(
-        metadata=_from(
-            parse.text_like(
-                r"(?:[a-z0-9.-]+:)?[a-z](?:[a-z0-9-]*[a-z0-9])?", "set a project id: a-z, 0-9, '-'", limit=90
-            ),
-            "project of the destination table",
-        )
-    )
-    bq_dataset_id: str = field(
-        metadata=_from(parse.text_like(r"[A-Za-z0-9_]+", "set letters, digits and '_'"), "dataset of the table")
-    )
-    bq_table_id: str = field(
-        metadata=_from(parse.text_like(r"[\w-]+", _COLUMN_ID, limit=1000), "destination table (not its views)")
-    )
-    pipeline_id: str = field(
-        default="", metadata=_from(parse.document_id, "name of the pipeline in the ledger", shown="BQ_TABLE_ID")
-    )
-    message_type: str = field(
-        metadata=_from(
-            parse.text_like(
-                r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*", "set a full name, such as flights.Flight"
-            ),
-            "full protobuf message name, such as flights.Flight",
-        )
-    )
-    source_url: str = field(
-        repr=False,
-        metadata=_from(parse.http_url, "URL of the first request; may contain {partition}", secret=True),
-    )
-    source_records_path: str = field(
-        default="",
-        metadata=_from(parse.dotted, "dotted path to the array in the response; empty: the response is the array"),
-    )
-    source_pagination: str = field(
-        default="next_cursor",
-        metadata=_from(
-            parse.choice("next_cursor", "next_link", "header_link", "high_water_mark", "offset", "none"),
-            "how the next page is found",
-        ),
-    )
-    source_cursor_param: str = field(
-        default="cursor",
-        metadata=_from(parse.text_like(r"\S+", "set the name of a query parameter"), "parameter carrying the cursor"),
-    )
-    source_next_path: str = field(
-        default="next_cursor", metadata=_from(parse.dotted, "dotted path of the next cursor in the response")
-    )
-    source_cursor_field: str | None = field(
-        default=None, metadata=_from(parse.dotted, "record field that high_water_mark goes by")
-    )
-    source_start: str | None = field(default=None, metadata=_from(str, "cursor of the very first run"))
-    source_page_size_param: str = field(
-        default="limit",
-        metadata=_from(
-            parse.text_like(r"\S*", "set the name of a query parameter"),
-            "parameter carrying the page size; set but empty: none is sent",
-        ),
-    )
-    source_page_size: int = field(default=1000, metadata=_from(parse.whole(1, 1_000_000), "records asked for a page"))
-    source_max_page_bytes: int = field(
-        default=64 * MIB, metadata=_from(parse.size(1024 * MIB), "a larger response is refused", shown="64 MiB")
-    )
-    source_timeout_s: int = field(default=30, metadata=_from(parse.whole(1, 3600), "time for one request"))
-    source_max_attempts: int = field(default=6, metadata=_from(parse.whole(1, 100), "requests for one page"))
-    source_rate_per_s: float | None = field(default=None, metadata=_from(parse.rate, "requests per second at most"))
-    source_auth: str = field(
-        default="none",
-        metadata=_from(
-            parse.text_like(
-                r"none|bearer|basic|header:[A-Za-z0-9-]+|id_token:\S+",
-                "set none, bearer, basic, header:NAME or id_token:AUDIENCE",
-            ),
-            "how requests are authenticated: none, bearer, basic, header:NAME, id_token:AUDIENCE",
-        ),
-    )
-    source_secret: str | None = field(
-        default=None,
-        repr=False,
-        metadata=_from(
-            parse.text_like(
-                r"projects/[^/\s]+/secrets/[^/\s]+/versions/[^/\s]+",
-                "set the resource name projects/P/secrets/S/versions/V, never the secret itself",
-            ),
-            "Secret Manager version that holds the credential",
-            secret=True,
-        ),
-    )
-    source_partitions: int = field(default=1, metadata=_from(parse.whole(1, 10_000), "partitions, lanes 0 to n-1"))
-    source_parallel_pages: int = field(default=1, metadata=_from(parse.whole(1, 64), "pages fetched at once"))
-    source_overlap: int = field(default=0, metadata=_from(parse.whole(0), "seconds that high_water_mark re-reads"))
-    batch_max_rows: int = field(default=5000, metadata=_from(parse.whole(1, 40_000), "rows at which a batch is cut"))
-    batch_max_bytes: int = field(
-        default=4 * MIB,
-        metadata=_from(parse.size(15 * MIB), "encoded bytes at which a batch is cut", shown="4 MiB"),
-    )
-    max_in_flight: int = field(default=8, metadata=_from(parse.whole(1, 256), "batches in flight"))
-    append_max_attempts: int = field(default=5, metadata=_from(parse.whole(1, 100), "appends of one batch"))
-    append_timeout_s: int = field(
-        default=60, metadata=_from(parse.whole(1, 3600), "no answer for this long: unknown, the connection is cut")
-    )
-    ledger_stale_s: int = field(
-        default=180,
-        metadata=_from(parse.whole(1, 86_400), "a run is taken for dead when its lane's newest entry is older"),
-    )
-    run_deadline_s: int = field(default=480, metadata=_from(parse.whole(1, 604_800), "stop reading after this long"))
-    fuse_consecutive: int = field(default=5, metadata=_from(parse.whole(1), "refused batches in a row that stop a run"))
-    fuse_ratio: float = field(default=0.2, metadata=_from(parse.ratio, "share of refused records that stops a run"))
-    dead_letter_bucket: str = field(
-        metadata=_from(
-            parse.text_like(
-                r"[a-z0-9][a-z0-9._-]+[a-z0-9]", "set the bucket's bare name, without gs:// or a path", limit=222
-            ),
-            "bucket of the dead letters",
-        )
-    )
-    ledger: str = field(default="firestore", metadata=_from(parse.ledger, "firestore or sqlite:///PATH"))
-    firestore_database: str = field(
-        default="(default)",
-        metadata=_from(
-            parse.text_like(r"\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9]", "set a database id or unset it"), "database id"
-        ),
-    )
-    ledger_retention_days: int = field(default=90, metadata=_from(parse.whole(1, 3650), "age at which entries expire"))
-    auth: str = field(
-        default="oidc",
-        metadata=_from(parse.choice("oidc", "platform", "iap", "none"), "who verifies callers of the HTTP services"),
-    )
-    auth_audience: str | None = field(default=None, metadata=_from(str, "audience that tokens must name"))
-    auth_invokers: tuple[str, ...] = field(default=(), metadata=_from(parse.emails, "e-mails that may start runs"))
-    auth_operators: tuple[str, ...] = field(default=(), metadata=_from(parse.emails, "e-mails that may change"))
-    auth_viewers: tuple[str, ...] = field(default=(), metadata=_from(parse.emails, "e-mails that may read"))
-    auth_certs_url: str | None = field(
-        default=None, metadata=_from(parse.http_url, "certificates of the tokens' issuer", shown="Google's")
-    )
-    dedup_key: tuple[str, ...] = field(default=(), metadata=_from(parse.names, "business key of the latest view"))
-    mask_fields: tuple[str, ...] = field(default=(), metadata=_from(parse.names, "fields masked on operators' pages"))
-    service_label: str = field(
-        default="ingestor", metadata=_from(parse.text_like(r"[\w.-]+", _COLUMN_ID, limit=63), "service name in logs")
-    )
-    log_level: str = field(
-        default="INFO",
-        metadata=_from(parse.choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"), "lowest severity logged"),
-    )
-    port: int = field(default=8080, metadata=_from(parse.whole(0, 65_535), "port of the HTTP services"))
-    firestore_emulator_host: str | None = field(
-        default=None, metadata=_from(parse.endpoint(url_allowed=False), "local Firestore (gRPC)")
-    )
-    storage_emulator_host: str | None = field(
-        default=None, metadata=_from(parse.endpoint(url_allowed=True), "local Cloud Storage (REST)")
-    )
-    bigquery_emulator_host: str | None = field(
-        default=None, metadata=_from(parse.endpoint(url_allowed=True), "local BigQuery (REST)")
-    )
-    bigquery_storage_emulator_host: str | None = field(
-        default=None, metadata=_from(parse.endpoint(url_allowed=False), "local Storage Write API (gRPC, plaintext)")
-    )
-    secret_manager_emulator_host: str | None = field(
-        default=None, metadata=_from(parse.endpoint(url_allowed=False), "local Secret Manager (gRPC, plaintext)")
-    )
-    k_service: str | None = field(default=None, metadata=_from(str, "set by Cloud Run in its services"))
-    cloud_run_task_index: int | None = field(
-        default=None, metadata=_from(parse.whole(0, 10_000), "set by Cloud Run in its jobs: the partition")
-    )
+    model_config = ConfigDict(alias_generator=str.upper, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
-    def __post_init__(self) -> None:
-        if not self.pipeline_id:
-            object.__setattr__(self, "pipeline_id", self.bq_table_id)
+    gcp_project_id: kind.ProjectId = Field(description="project of the destination table")
+    bq_dataset_id: kind.Dataset = Field(description="dataset of the table")
+    bq_table_id: kind.Table = Field(description="destination table (not its views)")
+    pipeline_id: kind.DocumentId = Field(
+        None,
+        validate_default=True,
+        json_schema_extra={"default": "BQ_TABLE_ID"},
+        description="name of the pipeline in the ledger (unset: BQ_TABLE_ID)",
+    )
+    message_type: kind.MessageType = Field(description="full protobuf message name, such as flights.Flight")
+    source_url: kind.HttpUrl = Field(repr=False, description="URL of the first request; may contain {partition}")
+    source_records_path: kind.DottedPath = Field("", description="dotted path to the array (unset: all is the array)")
+    source_pagination: kind.Pagination = Field("next_cursor", description="way to find the next page")
+    source_cursor_param: kind.Word = Field("cursor", description="query parameter that carries the cursor")
+    source_next_path: kind.DottedPath = Field("next_cursor", description="dotted path of the next cursor")
+    source_cursor_field: kind.DottedPath | None = Field(None, description="record field that high_water_mark goes by")
+    source_start: kind.Text | None = Field(None, description="cursor of the very first run, in one line")
+    source_page_size_param: kind.Word = Field("limit", description="query parameter of the page size; empty: not sent")
+    source_page_size: kind.Whole = Field(1000, ge=1, le=1_000_000, description="records asked for a page")
+    source_max_page_bytes: kind.Size = Field(
+        "64 MiB", validate_default=True, le=1024 * MIB, description="size above which a response is refused"
+    )
+    source_timeout_s: kind.Whole = Field(30, ge=1, le=3600, description="seconds for one request")
+    source_max_attempts: kind.Whole = Field(6, ge=1, le=100, description="number of requests for one page")
+    source_rate_per_s: float | None = Field(None, gt=0, description="requests per second at most, such as 2.5")
+    source_auth: kind.SourceAuth = Field("none", description="none, bearer, basic, header:NAME or id_token:AUDIENCE")
+    source_secret: kind.SecretVersion | None = Field(
+        None, repr=False, description="Secret Manager version of the credential, never the credential itself"
+    )
+    source_partitions: kind.Whole = Field(1, ge=1, le=10_000, description="number of partitions, lanes 0 to n-1")
+    source_parallel_pages: kind.Whole = Field(1, ge=1, le=64, description="number of pages fetched at once")
+    source_overlap: kind.Whole = Field(0, ge=0, description="seconds that high_water_mark re-reads")
+    batch_max_rows: kind.Whole = Field(5000, ge=1, le=40_000, description="rows that cut a batch, 1 to 40000")
+    batch_max_bytes: kind.Size = Field(
+        "4 MiB", validate_default=True, le=15 * MIB, description="encoded bytes that cut a batch, at most 15 MiB"
+    )
+    max_in_flight: kind.Whole = Field(8, ge=1, le=256, description="number of batches in flight")
+    append_max_attempts: kind.Whole = Field(5, ge=1, le=100, description="number of appends of one batch")
+    append_timeout_s: kind.Whole = Field(60, ge=1, le=3600, description="seconds without an answer: unknown, then cut")
+    ledger_stale_s: kind.Whole = Field(
+        180, validate_default=True, ge=1, le=86_400, description="age of a lane's newest entry when its run is dead"
+    )
+    run_deadline_s: kind.Whole = Field(480, ge=1, le=604_800, description="seconds after which reading stops")
+    fuse_consecutive: kind.Whole = Field(5, ge=1, description="number of refused batches in a row that stops a run")
+    fuse_ratio: float = Field(0.2, gt=0, le=1, description="share of refused records that stops a run, such as 0.2")
+    dead_letter_bucket: kind.Bucket = Field(description="bucket's bare name for dead letters, no gs://, no path")
+    ledger: kind.Ledger = Field("firestore", description="ledger: firestore or sqlite:///PATH")
+    firestore_database: kind.Database = Field("(default)", description="id of the Firestore database")
+    ledger_retention_days: kind.Whole = Field(90, ge=1, le=3650, description="age at which entries expire")
+    auth: kind.Auth = Field("oidc", description="verifier of callers of the HTTP services")
+    auth_audience: kind.Text | None = Field(None, description="audience that tokens must name")
+    auth_invokers: kind.Emails = Field((), description="e-mails that may start runs, separated by commas")
+    auth_operators: kind.Emails = Field((), description="e-mails that may change, separated by commas")
+    auth_viewers: kind.Emails = Field((), description="e-mails that may read, separated by commas")
+    auth_certs_url: kind.HttpUrl | None = Field(None, description="URL of the issuer's certificates (unset: Google's)")
+    dedup_key: kind.Names = Field((), description="business key of the latest view, separated by commas")
+    mask_fields: kind.Names = Field((), description="fields masked on operators' pages, separated by commas")
+    service_label: kind.Label = Field("ingestor", description="name of the service in logs")
+    log_level: kind.LogLevel = Field("INFO", description="lowest severity logged")
+    port: kind.Whole = Field(8080, ge=0, le=65_535, description="port of the HTTP services")
+    firestore_emulator_host: kind.HostPort | None = Field(None, description="HOST:PORT of a local Firestore")
+    storage_emulator_host: kind.RestHostPort | None = Field(None, description="[http://]HOST:PORT of local storage")
+    bigquery_emulator_host: kind.RestHostPort | None = Field(None, description="[http://]HOST:PORT of local BigQuery")
+    bigquery_storage_emulator_host: kind.HostPort | None = Field(None, description="HOST:PORT of local Storage Write")
+    secret_manager_emulator_host: kind.HostPort | None = Field(None, description="HOST:PORT of a local Secret Manager")
+    k_service: kind.Text | None = Field(None, description="name of the service, as Cloud Run sets it")
+    cloud_run_task_index: kind.Whole | None = Field(None, ge=0, le=10_000, description="partition, set by Cloud Run")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_built(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401  # any setting's raw value
+        variable = str(info.field_name).upper()
+        if variable in NOT_BUILT and value != (only := NOT_BUILT[variable]):
+            remedy = f"leave it unset or set {only}" if only else "leave it unset"
+            raise wrong("not supported by this version yet", remedy)
+        return value
+
+    @field_validator("pipeline_id", mode="before")
+    @classmethod
+    def _is_the_table_unless_set(cls, value: str | None, info: ValidationInfo) -> str:
+        # A table that was refused itself is told once: any name stands for it here.
+        return info.data.get("bq_table_id", "table") if value is None else value
+
+    @field_validator("ledger_stale_s")
+    @classmethod
+    def _outlasts_an_append(cls, stale_s: int, info: ValidationInfo) -> int:
+        timeout_s = info.data.get("append_timeout_s", 0)
+        least_s = 6 * (timeout_s + LEDGER_COMMIT_AND_MARGIN_S) // 5 + 1
+        if stale_s < least_s:
+            what = f"five sixths of it should exceed APPEND_TIMEOUT_S={timeout_s} + {LEDGER_COMMIT_AND_MARGIN_S}"
+            raise wrong(what, f"set {least_s} or more, or lower APPEND_TIMEOUT_S")
+        return stale_s
 
     @property
     def sqlite_path(self) -> Path | None:
