@@ -34,8 +34,9 @@ dev: stack ## The demo, then keep the local stack up
 test: stack ## Run the tests, emulators included; without Java those that need Firestore are skipped, with a notice
 	@$(BIN)/pytest -m "not long" --numprocesses 2 --dist worksteal
 
-test-long: stack ## Run the tests with the larger counts
-	@$(BIN)/pytest -m long --numprocesses 2 --dist worksteal --timeout 1800
+test-long: stack ## Run the tests with the larger counts; INGESTOR_KILLS=N and INGESTOR_SEED=N choose the kills
+	@INGESTOR_KILLS=$${INGESTOR_KILLS:-200} $(BIN)/pytest tests/e2e/test_kill.py --numprocesses 2 --timeout 7200
+	@$(BIN)/pytest -m long --numprocesses 2 --dist worksteal --timeout 7200 || [ $$? -eq 5 ] # 5: none is marked so
 
 check: setup ## Lint, types, import contracts, protos, generated documents
 	@$(BIN)/ruff check
