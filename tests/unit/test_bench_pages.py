@@ -14,6 +14,7 @@ def read_all(rows: int, limit: int) -> list[dict[str, int]]:
     records: list[dict[str, int]] = []
     cursor: str | None = "0"
     while cursor is not None:
+        assert len(records) < rows
         body = orjson.loads(page(LINES, rows, int(cursor), limit))
         assert len(body["flights"]) <= limit
         records += body["flights"]

@@ -14,7 +14,7 @@ RESULT = Result("one", "One", {"rows": 5_000}, [{"rows": 1_000, "MB": 1.5}], [Ba
 
 
 def run_of(rows: int, *, peak_rss_bytes: int = 0, batches: int = 0, writes: int = 0) -> Measured:
-    summary = {"rows_committed": rows, "batches_committed": batches, "duration_s": 2.0, "ledger_writes": writes}
+    summary = {"rows_committed": rows, "batches_committed": batches, "duration_s": 2.0, "ledger_writes": 0}
     firestore = {"writes": writes, "commits": 1}
     return Measured(summary, peak_rss_bytes, 1.0, {"flights.in_flight": 8}, firestore)
 

@@ -12,7 +12,7 @@ from google.cloud.bigquery_storage_v1.types import AppendRowsRequest, AppendRows
 from google.cloud.firestore_v1.types import CommitRequest
 from google.protobuf.descriptor_pb2 import DescriptorProto
 
-from bench.sink import SinkServer
+from bench.sink import APPEND_ROWS, SinkServer
 from bench.tap import COMMIT, TapServer
 from bench.wire import Counting, ask, serving
 from ingestor.append import Answer, Connection, Ended, default_stream, write_client
@@ -86,6 +86,20 @@ def test_the_sink_takes_requests_while_earlier_ones_wait_for_their_answers(serve
     assert ask(host)["flights.in_flight"] == 8
 
 
+def test_a_request_that_was_answered_is_in_flight_no_longer(serve: Serve) -> None:
+    host, answered = serve(SinkServer()), threading.Semaphore()
+
+    def requests() -> Iterator[bytes]:
+        for _ in range(3):
+            assert answered.acquire(timeout=5)
+            yield AppendRowsRequest.serialize(AppendRowsRequest(write_stream=default_stream("p", "d", "flights")))
+
+    with grpc.insecure_channel(host) as channel:
+        for _ in channel.stream_stream(APPEND_ROWS)(requests(), timeout=10):
+            answered.release()
+    assert ask(host)["flights.in_flight"] == 1
+
+
 def test_an_answer_is_due_its_latency_after_the_request_came(serve: Serve) -> None:
     due: list[float] = []
     host = serve(SinkServer(wait_until=due.append))
@@ -110,7 +124,7 @@ def test_a_call_without_a_table_on_every_request_is_counted_for_the_first_ones_t
     later = AppendRowsRequest(proto_rows={"rows": {"serialized_rows": [b"row"]}})
     with grpc.insecure_channel(host) as channel:
         call = channel.stream_stream(
-            "/google.cloud.bigquery.storage.v1.BigQueryWrite/AppendRows",
+            APPEND_ROWS,
             request_serializer=AppendRowsRequest.serialize,
             response_deserializer=AppendRowsResponse.deserialize,
         )
