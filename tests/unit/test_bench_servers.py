@@ -166,6 +166,7 @@ def test_the_tap_passes_on_streams_metadata_and_refusals(serve: Serve) -> None:
     tap = serve(TapServer(serve(Upstream())))
     with grpc.insecure_channel(tap) as channel:
         assert list(channel.unary_stream(BATCH_GET)(b"read", timeout=5)) == [b"read", b"read"]
+    assert ask(tap) == {"calls": 2, "commits": 0, "writes": 0}
     with pytest.raises(grpc.RpcError) as refused:
         commit(tap, "refused", writes=1)
     assert refused.value.code() is grpc.StatusCode.ALREADY_EXISTS
