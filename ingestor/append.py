@@ -23,7 +23,7 @@ from google.cloud.bigquery_storage_v1.services.big_query_write.transports import
 from google.cloud.bigquery_storage_v1.types import AppendRowsRequest, AppendRowsResponse
 from google.protobuf.descriptor_pb2 import DescriptorProto
 
-from ingestor.outcome import Outcome, answered, ended, name
+from ingestor.outcome import Outcome, RowError, answered, ended, name
 
 _REQUEST = AppendRowsRequest.pb()
 _RESPONSE = AppendRowsResponse.pb()
@@ -176,7 +176,8 @@ class Connection:
                 answered(
                     status.code if status else 0,
                     status.message if status else "",
-                    row_errors=len(response.row_errors),
+                    row_errors=tuple(RowError(e.index, e.code, e.message) for e in response.row_errors),
+                    updated_schema=response.HasField("updated_schema"),
                 ),
             )
         )

@@ -5,7 +5,7 @@ from typing import assert_never
 
 from ingestor.batch import unread
 from ingestor.lognames import LogName
-from ingestor.outcome import Action, Outcome
+from ingestor.outcome import Basic, Outcome
 from ingestor.progress import Decided, Held, Phase, Progress, Stage
 from ingestor.signals import (
     Answered,
@@ -125,28 +125,28 @@ def _answer(state: Progress, signal: Answered, now: Instant) -> Decided:
     held = next((h for h in state.at_stage(Stage.SENT) if h.batch.batch_id == signal.batch_id), None)
     if held is None:
         return state, ()
-    match signal.outcome.action:
-        case Action.APPENDED:
+    match signal.outcome.basic:
+        case Basic.APPENDED:
             latency_ms = round((now.monotonic_s - held.sent_at) * 1000)
             rowless = replace(held.batch, rows=())  # acknowledged: the bytes need not be kept any longer
             done = replace(held, batch=rowless, stage=Stage.ANSWERED, latency_ms=latency_ms)
             return state.with_held(signal.batch_id, lambda _: done), ()
-        case Action.RETRY:
+        case Basic.AGAIN:
             return _again(state, held, signal.outcome, now)
-        case Action.REFUSED:
+        case Basic.REFUSED:
             text = f"batch {signal.batch_id} was refused: {signal.outcome.code}: {signal.outcome.message}"
             ready = state.with_held(signal.batch_id, lambda h: replace(h, stage=Stage.READY))
             return drain(ready, now, failure=f"{text}; it stays in doubt and the next run tries again",
                          halt_sends=True), ()  # fmt: skip
         case _:
-            assert_never(signal.outcome.action)
+            assert_never(signal.outcome.basic)
 
 
 def _connection_ended(state: Progress, outcome: Outcome, now: Instant) -> Decided:
     """Every batch in flight is unknown now: it goes again, on a new connection."""
     commands: tuple[Command, ...] = ()
     for held in state.at_stage(Stage.SENT):
-        if outcome.action is Action.REFUSED:
+        if outcome.basic is Basic.REFUSED:
             state = state.with_held(held.batch.batch_id, lambda h: replace(h, stage=Stage.READY))
             text = f"BigQuery ended the append call: {outcome.code}: {outcome.message}"
             state = drain(state, now, failure=f"{text}; batches in flight stay in doubt", halt_sends=True)

@@ -12,7 +12,7 @@ from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_a
 
 from ingestor.append import Answer, AppendPort, Ended
 from ingestor.errors import AppendError
-from ingestor.outcome import Action, Outcome
+from ingestor.outcome import Basic, Outcome
 from state.fold import Statement
 
 MAX_STATEMENTS = 20_000
@@ -75,12 +75,12 @@ class LedgerTable:
             raise _Again(f"no answer in {self._answer_timeout_s:g} s") from None
         finally:
             connection.close()
-        match outcome.action:
-            case Action.APPENDED:
+        match outcome.basic:
+            case Basic.APPENDED:
                 return
-            case Action.RETRY:
+            case Basic.AGAIN:
                 raise _Again(f"{outcome.code}: {outcome.message}")
-            case Action.REFUSED:
+            case Basic.REFUSED:
                 raise AppendError(f"the ledger table refused the statements: {outcome.code}: {outcome.message}")
 
     def _row(self, statement: Statement) -> bytes:
