@@ -62,6 +62,10 @@ class World:
 
     pages: list[list[Any]]
     table: list[tuple[str, int, Any]] = field(default_factory=list)
+    times: dict[str, set[int]] = field(default_factory=dict)
+    """The ingest times under which rows of a batch were written: one each, or the view could show a row twice."""
+    too_early: list[str] = field(default_factory=list)
+    """Batches whose rows were written before their intent was durable."""
     statements: list[tuple[str, str, int]] = field(default_factory=list)
     bucket: dict[str, list[Any]] = field(default_factory=dict)
     journal: MemoryJournal = field(default_factory=MemoryJournal)
@@ -240,6 +244,9 @@ class Actor:
 
     def _apply(self, sent: SendBatch) -> None:
         batch = sent.batch
+        self.world.times.setdefault(batch.batch_id, set()).add(batch.attempted.ingest_time_us)
+        if self.world.journal.read_batch(batch.batch_id) is None:
+            self.world.too_early.append(batch.batch_id)
         prefix = metadata_prefix(batch.batch_id, batch.attempted.ingest_time_us)
         for row in batch.rows:
             payload, _, index = row.rpartition(prefix)

@@ -17,6 +17,8 @@ SETTINGS = settings(max_examples=150, deadline=None, suppress_health_check=[Heal
 def check_books(world: World) -> None:
     """Law 2 and the count of law 5: every record is visible once or set aside once."""
     assert world.visible() + world.set_aside() == world.records()
+    assert all(len(times) == 1 for times in world.times.values())
+    assert world.too_early == []
     assert verify_lane(world.journal, PIPELINE, LANE) == []
 
 
