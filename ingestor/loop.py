@@ -110,6 +110,8 @@ def _cut(state: Progress, now: Instant) -> Decided:
         return state, ()
     before = len(state.held)
     state = cut_next(state, now)
+    if state.diverged:
+        return supersede_diverged(state, now)
     more = len(state.held) > before and state.unread
     return state, (Continue(),) if more and _has_room(state) else ()
 
