@@ -20,13 +20,15 @@ import grpc
 from google.api_core.exceptions import GoogleAPICallError
 from google.cloud.bigquery_storage_v1 import BigQueryWriteClient
 from google.cloud.bigquery_storage_v1.services.big_query_write.transports import BigQueryWriteGrpcTransport
-from google.cloud.bigquery_storage_v1.types import AppendRowsRequest, AppendRowsResponse
+from google.cloud.bigquery_storage_v1.types import AppendRowsRequest, AppendRowsResponse, StorageError
 from google.protobuf.descriptor_pb2 import DescriptorProto
+from google.protobuf.message import DecodeError
+from grpc_status import rpc_status
 
 from ingestor.outcome import Outcome, RowError, answered, ended, name
 
 _REQUEST = AppendRowsRequest.pb()
-_RESPONSE = AppendRowsResponse.pb()
+_STORAGE_ERROR = StorageError.pb()
 _UNKNOWN = grpc.StatusCode.UNKNOWN.value[0]
 _UNLIMITED = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
 
@@ -51,7 +53,11 @@ class AppendPort(Protocol):
     """A connection as the run sees it."""
 
     def send(self, key: str, rows: Sequence[bytes]) -> None:
-        """Queue one request. Never blocks: the run's window bounds what is queued."""
+        """Queue one request. Never blocks: the run's window bounds what is queued.
+
+        Handed over after the call ended it goes nowhere, and `Ended` does not name it: `Ended` was reported before or
+        is just being reported, so whoever has not heard it yet must count everything it sent as unanswered.
+        """
 
     def cancel(self) -> None:
         """End the call now; what is unanswered is reported by `Ended`."""
@@ -104,11 +110,14 @@ class Connection:
         self._unanswered: deque[str] = deque()
         self._call: Any = None
         self._cancelled = False
+        self._over = False
         self._receiver = threading.Thread(target=self._receive, name="append-receiver", daemon=True)
 
     def send(self, key: str, rows: Sequence[bytes]) -> None:
         """Queue one request of serialized rows under `key`."""
         with self._lock:
+            if self._over:
+                return
             self._unanswered.append(key)
         self._requests.put((key, rows))
         if self._receiver.ident is None:
@@ -162,6 +171,7 @@ class Connection:
             outcome = ended(_UNKNOWN, f"{type(error).__name__}: {error}")
         self._requests.put(None)  # frees the library's sender, which may wait for the next request
         with self._lock:
+            self._over = True
             unanswered = tuple(self._unanswered)
             self._unanswered.clear()
         self._emit(Ended(outcome, unanswered))
@@ -170,23 +180,45 @@ class Connection:
         with self._lock:
             key = self._unanswered.popleft() if self._unanswered else ""
         status = response.error if response.HasField("error") else None
-        self._emit(
-            Answer(
-                key,
-                answered(
-                    status.code if status else 0,
-                    status.message if status else "",
-                    row_errors=tuple(RowError(e.index, e.code, e.message) for e in response.row_errors),
-                    updated_schema=response.HasField("updated_schema"),
-                ),
-            )
+        outcome = answered(
+            status.code if status else 0,
+            status.message if status else "",
+            storage_error=_storage_error(status),
+            row_errors=tuple(RowError(e.index, e.code, e.message) for e in response.row_errors),
+            updated_schema=response.HasField("updated_schema"),
         )
+        self._emit(Answer(key, outcome))
 
 
 def _rpc_end(error: Exception) -> Outcome:
-    code = error.code() if isinstance(error, grpc.RpcError) and hasattr(error, "code") else None
-    if code is None:
-        grpc_code = getattr(error, "grpc_status_code", None) or grpc.StatusCode.UNKNOWN
-        return ended(grpc_code.value[0], str(error))
-    details = error.details() if hasattr(error, "details") else str(error)
-    return ended(code.value[0], details or name(code.value[0]))
+    """Classify what ended the call; an error of google.api_core carries gRPC's own in its `errors`."""
+    call = next((each for each in (error, *getattr(error, "errors", ())) if isinstance(each, grpc.Call)), None)
+    if call is None:
+        status_code = getattr(error, "grpc_status_code", None) or grpc.StatusCode.UNKNOWN
+        return ended(status_code.value[0], str(error))
+    code = call.code().value[0]
+    return ended(code, call.details() or name(code), storage_error=_storage_error(_status(call)))
+
+
+def _status(call: Any) -> Any:  # noqa: ANN401 - grpc has no types
+    """Return the google.rpc.Status in the call's trailers; None without one, or when it contradicts the call."""
+    try:
+        return rpc_status.from_call(call)
+    except ValueError:
+        return None
+
+
+def _storage_error(status: Any) -> int:  # noqa: ANN401 - the raw message class has no static type
+    """Return the StorageError code in a google.rpc.Status' details, 0 without one."""
+    found = _STORAGE_ERROR()
+    for detail in status.details if status else ():
+        if detail.Is(_STORAGE_ERROR.DESCRIPTOR) and _unpacked(detail, found):
+            return int(found.code)
+    return 0
+
+
+def _unpacked(detail: Any, into: Any) -> bool:  # noqa: ANN401 - likewise
+    try:
+        return bool(detail.Unpack(into))
+    except DecodeError:
+        return False
