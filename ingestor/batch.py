@@ -68,6 +68,9 @@ class Draft:
     size_bytes: int = 0
     tail: tuple[JsonValue, ...] = ()
     """The draft's records of the page at `end.cursor`; empty when the draft ends between pages."""
+    within: Position | None = None
+    """The same place as `end`, said within the last page: a page's end gets its other name, the start of the next page,
+    only once the source tells of a next page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +147,8 @@ def fill(draft: Draft, rest: Unread, encode: Encode, limits: Limits) -> tuple[Dr
     rest_after = replace(rest, offset=offset)
     end = rest_after.position if offset > rest.offset or rest.exhausted else draft.end
     tail = ((*draft.tail,) if same_page else ()) + rest.records[rest.offset : offset] if end.taken else ()
-    return Draft(draft.start, end, tuple(outcomes), size, tail), rest_after, full
+    within = Position(rest.page.cursor, rest.taken + offset)
+    return Draft(draft.start, end, tuple(outcomes), size, tail, within), rest_after, full
 
 
 def batch_id(pipeline: str, lane: str, epoch: int, start: Position, digests: Iterable[tuple[bytes, bytes]]) -> str:

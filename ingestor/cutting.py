@@ -78,7 +78,8 @@ def _match_carried(state: Progress) -> Progress:
         replace(state.draft, start=earlier.start),
         earlier.ingest_time_us,
     )
-    if again.batch_id != earlier.batch_id:
+    # The same records at another place would leave a checkpoint that does not follow them: that is a difference too.
+    if again.batch_id != earlier.batch_id or earlier.end not in {state.draft.end, state.draft.within}:
         return replace(state, diverged=True)
     # The journal's own span and tail stay what they were: only the bytes are rebuilt.
     held = Held(replace(again, attempted=earlier), Stage.READY if again.rows else Stage.ANSWERED)
