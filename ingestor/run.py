@@ -82,6 +82,7 @@ class Run:
         self._ports, self._plan = ports, plan
         self._signals: queue.SimpleQueue[Signal] = queue.SimpleQueue()
         self._connection: AppendPort | None = None
+        self._start_writes = 0
 
     def stop(self, reason: str, grace_s: float) -> None:
         """Ask the run to settle what is in flight within `grace_s` and to end as partial."""
@@ -118,7 +119,9 @@ class Run:
                 partitions=plan.partitions,
             )
             try:
-                return ledger.append([started], run_id=plan.run_id).state
+                landed = ledger.append([started], run_id=plan.run_id)
+                self._start_writes = landed.writes
+                return landed.state
             except VersionConflict:
                 opened = ledger.refold()
         return self._skip(opened)
@@ -179,6 +182,7 @@ class Run:
         workers = Workers(self._ports, self._signals.put)
         try:
             state, commands = begin(self._settings(started_at), lane, self._instant())
+            state = state.count(ledger_writes=self._start_writes)
             self._carry_out(commands, workers)
             eager = any(isinstance(c, Continue) for c in commands)
             while state.phase is not Phase.OVER:

@@ -1,5 +1,6 @@
 """Whatever the order of events, wherever runs die: the next clean run ends with the view equal to the source."""
 
+import os
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -11,7 +12,8 @@ from tests.world import LANE, PIPELINE, Actor, World, finish
 
 RECORD = st.fixed_dictionaries({"n": st.integers(0, 5)}, optional={"bad": st.just(1)})
 PAGES = st.lists(st.lists(RECORD, max_size=5), min_size=1, max_size=4)
-SETTINGS = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+EXAMPLES = int(os.environ.get("INGESTOR_EXAMPLES", "150"))
+SETTINGS = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def check_books(world: World) -> None:
