@@ -9,11 +9,15 @@ BQEMULATOR := .local/bqemulator
 help: ## Show what can be made
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-setup: .venv/.installed ## Create .venv with the locked dependencies and the command `ingestor`
+setup: .venv/.installed proto/ingestor_protos/.compiled ## Create .venv with the locked dependencies and the command `ingestor`
 
 .venv/.installed: requirements/dev.txt pyproject.toml hatch_build.py ops/local/install.sh
 	@bash ops/local/install.sh $(PYTHON) .venv requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
+	@touch $@
+
+proto/ingestor_protos/.compiled: $(wildcard proto/*.proto) hatch_build.py | .venv/.installed
+	@$(BIN)/python hatch_build.py >/dev/null
 	@touch $@
 
 $(BQEMULATOR)/.installed: requirements/bqemulator.txt ops/local/install.sh | .venv/.installed
@@ -22,8 +26,9 @@ $(BQEMULATOR)/.installed: requirements/bqemulator.txt ops/local/install.sh | .ve
 
 stack: setup $(BQEMULATOR)/.installed ## Install what the local stack needs
 
-proto: setup ## Compile every proto/*.proto with the pinned protoc
+proto: .venv/.installed ## Compile every proto/*.proto with the pinned protoc
 	@$(BIN)/python hatch_build.py
+	@touch proto/ingestor_protos/.compiled
 
 demo: stack ## Show the whole job on this machine, a crash included, and prove the result
 	@$(BIN)/python -m ops.local.demo

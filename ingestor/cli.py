@@ -28,6 +28,9 @@ def main() -> None:
 def _exit_code(command: Callable[[], object]) -> int:
     try:
         result = command()
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return USAGE
     except click.UsageError as error:
         click.echo(f"{error.format_message()} (see `ingestor --help`)", err=True)
         return USAGE
