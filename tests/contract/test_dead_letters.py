@@ -166,7 +166,9 @@ def test_the_same_batch_twice_is_one_object_and_the_first_reason_stays(
 def test_other_rows_under_the_name_are_refused_and_nothing_is_changed(
     batches: DeadBatches, client: storage.Client, bucket: str, place: str
 ) -> None:
-    other = cut_batch(flight_row(9), ingest_us=INGEST_US + (place == "ingest_time"))
+    later = cut_batch(flight_row(1), "no number", flight_row(2), flight_row(3), ingest_us=INGEST_US + 1)
+    assert later.batch_id == BATCH.batch_id
+    other = later if place == "ingest_time" else cut_batch(flight_row(9))
     content = envelope.sealed(ORIGIN, dead(other)).SerializeToString()
     blob = client.bucket(bucket).blob(NAME)
     blob.upload_from_string(content)
