@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Any
 
@@ -21,9 +21,10 @@ MIN_DAYS, MAX_DAYS = -719_162, 2_932_896
 MAX_MONTHS, MAX_INTERVAL_DAYS, MAX_INTERVAL_MICROS = 10_000 * 12, 3_660_000, 316_224_000_000 * 10**6
 """What the parts of an INTERVAL hold ("Interval type")."""
 
+_EXACT = Context(prec=100)  # Python's usual 28 digits would round
 _SCALES = {"NUMERIC": 9, "BIGNUMERIC": 38}
 # 38 digits, 29 of them before the point; and 2^255 of the smallest unit.
-_LIMITS = {"NUMERIC": Decimal(10) ** 29, "BIGNUMERIC": Decimal(2**255).scaleb(-38)}
+_LIMITS = {"NUMERIC": Decimal(10) ** 29, "BIGNUMERIC": _EXACT.scaleb(Decimal(2**255), -38)}
 _INTERVAL = re.compile(r"([+-]?)(\d+)-(\d+) ([+-]?\d+) ([+-]?)(\d+):(\d+):(\d+)(?:\.(\d{1,6}))?")
 _ISO_DATE, _ISO_TIME = r"P(?:(-?\d+)Y)?(?:(-?\d+)M)?(?:(-?\d+)W)?(?:(-?\d+)D)?", r"(?:(-?\d+)H)?(?:(-?\d+)M)?"
 _ISO_INTERVAL = re.compile(rf"{_ISO_DATE}(?:T{_ISO_TIME}(?:(-?\d+)(?:\.(\d{{1,6}}))?S)?)?")
@@ -101,8 +102,8 @@ def from_decimal(kind: str, value: float | str | Decimal) -> Decimal:
         number = Decimal(str(value).strip())
     except InvalidOperation as error:
         raise ValueError(f"{value!r} is no {kind}") from error
-    exponent = number.normalize().as_tuple().exponent
-    if not isinstance(exponent, int) or -exponent > _SCALES[kind] or not abs(number) < _LIMITS[kind]:
+    exponent = _EXACT.normalize(number).as_tuple().exponent
+    if not isinstance(exponent, int) or -exponent > _SCALES[kind] or number.copy_abs() >= _LIMITS[kind]:
         raise ValueError(f"{value} does not fit into {kind}")
     return number
 
@@ -110,7 +111,7 @@ def from_decimal(kind: str, value: float | str | Decimal) -> Decimal:
 def from_decimal_bytes(kind: str, data: bytes) -> Decimal:
     """Return the NUMERIC or BIGNUMERIC of its unscaled value, little-endian two's complement."""
     unscaled = Decimal(int.from_bytes(data, "little", signed=True))
-    return from_decimal(kind, unscaled.scaleb(-_SCALES[kind]))
+    return from_decimal(kind, _EXACT.scaleb(unscaled, -_SCALES[kind]))
 
 
 def from_json(text: str) -> Any:  # noqa: ANN401 - whatever the JSON says
