@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from ingestor.cli_schema import schema
 from ingestor.config import Config, load
 from ingestor.errors import ConfigurationError, DifferenceFound, IngestorError
 from state.errors import LedgerError
@@ -112,63 +113,7 @@ def _sentence(summary: dict[str, Any]) -> str:
     return f"{summary['status']}: {summary['records']} records, {kept}, in {summary['duration_s']} s"
 
 
-@cli.group()
-def schema() -> None:
-    """Compare, plan and apply what the message needs of BigQuery."""
-
-
-def _with_schema(use: Callable[[Any, str, Any], Any]) -> Any:  # noqa: ANN401 - what `use` returns
-    from ingestor.bootstrap import open_tables  # noqa: PLC0415 - likewise
-    from ingestor.messages import descriptor_of, message_class  # noqa: PLC0415 - likewise
-
-    config = load()
-    message = descriptor_of(message_class(config.message_type))
-    with open_tables(config) as tables:
-        return use(tables, config.bq_table_id, message)
-
-
-@schema.command("check")
-@click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON.")
-def schema_check(*, as_json: bool) -> None:
-    """Compare the message with table, ledger table and view; exit 4 when something differs."""
-    from ingestor.schema import check  # noqa: PLC0415 - likewise
-
-    differences = [str(d) for d in _with_schema(check)]
-    if as_json:
-        click.echo(json.dumps({"fits": not differences, "differences": differences}))
-    elif not differences:
-        click.echo("fits")
-    if differences:
-        raise DifferenceFound("\n".join([*differences, "run `ingestor schema plan` to see what would mend it"]))
-
-
-@schema.command("plan")
-def schema_plan() -> None:
-    """Print what `schema apply` would do; change nothing."""
-    from ingestor.schema import plan  # noqa: PLC0415 - likewise
-
-    click.echo("\n".join(_with_schema(plan)) or "nothing to do")
-
-
-@schema.command("apply")
-def schema_apply() -> None:
-    """Create what is missing and add columns; refuse everything else."""
-    from ingestor.schema import apply  # noqa: PLC0415 - likewise
-
-    click.echo("\n".join(_with_schema(apply)) or "nothing to do")
-
-
-@schema.command("sql")
-def schema_sql() -> None:
-    """Print the DDL of table, ledger table and view, for tables that are managed elsewhere."""
-    from ingestor.columns import columns_of  # noqa: PLC0415 - likewise
-    from ingestor.ddl import statements  # noqa: PLC0415 - likewise
-    from ingestor.messages import descriptor_of, message_class  # noqa: PLC0415 - likewise
-
-    config = load()
-    columns = columns_of(descriptor_of(message_class(config.message_type)))
-    texts = statements(config.gcp_project_id, config.bq_dataset_id, config.bq_table_id, columns)
-    click.echo("\n\n".join(text.rstrip().rstrip(";") + ";" for text in texts.values()))
+cli.add_command(schema)
 
 
 @cli.group()

@@ -1,5 +1,7 @@
 """Standard SQL of the three objects in the dataset: table, ledger table and dedup view. Pure text.
 
+SQL has no words for policy tags; a comment names them.
+
 The view shows every row of every committed batch once. What a batch is, the ledger table says: of several statements
 about a batch one of the operators' lane wins over those of the source lane, then the one with the highest journal
 version; clocks order nothing. Doubles have the same bytes, so which one is shown doesn't matter. `_ingest_time` stands
@@ -9,6 +11,7 @@ prune partitions. Window functions and not `ARRAY_AGG(… LIMIT 1)`: two to six 
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from ingestor.columns import METADATA_COLUMNS, Column, columns_of
 from ingestor.messages import descriptor_of, message_class
@@ -45,7 +48,7 @@ def statements(project: str, dataset: str, table_id: str, columns: Sequence[Colu
     layout = f"\nPARTITION BY TIMESTAMP_TRUNC(`{PARTITION_COLUMN}`, DAY)\nCLUSTER BY `{CLUSTER_COLUMN}`"
     query = dedup_query(project, dataset, table_id, columns)
     return {
-        table_id: f"CREATE TABLE IF NOT EXISTS {table} (\n{_lines(columns)}\n){layout};",
+        table_id: f"{_tags(columns)}CREATE TABLE IF NOT EXISTS {table} (\n{_lines(columns)}\n){layout};",
         ledger_id(table_id): f"CREATE TABLE IF NOT EXISTS {ledger} (\n{_lines(ledger_columns())}\n)"
         f"\nCLUSTER BY `{LEDGER_CLUSTER_COLUMN}`;",
         dedup_id(table_id): f"CREATE OR REPLACE VIEW {view} AS\n{query};",
@@ -57,10 +60,12 @@ def object_ids(table_id: str) -> tuple[str, str, str]:
     return table_id, ledger_id(table_id), dedup_id(table_id)
 
 
-def dedup_query(project: str, dataset: str, table_id: str, columns: Sequence[Column]) -> str:
-    """Return the view's query: the message's columns first, the three metadata columns after them."""
+def dedup_query(
+    project: str, dataset: str, table_id: str, columns: Sequence[Column], others: Sequence[str] = ()
+) -> str:
+    """Return the view's query: the message's columns first, then `others` of the table, the metadata columns last."""
     metadata = [column.name for column in METADATA_COLUMNS]
-    names = [column.name for column in columns if column.name not in metadata] + metadata
+    names = [*(column.name for column in columns if column.name not in metadata), *others, *metadata]
     selected = ", ".join(f"`{name}`" for name in names)
     return f"""SELECT {selected}
 FROM {quoted(project, dataset, table_id)}
@@ -92,6 +97,42 @@ def sql_column(column: Column) -> str:
     return f"`{column.name}` {_type(column)}{_suffix(column)}"
 
 
+def added_column(table: str, column: Column) -> str:
+    """Return the statement, or the two, that add a column at the top of the table of this full name."""
+    bare = replace(column, mode="REPEATED" if column.mode == "REPEATED" else "NULLABLE", default="")
+    added = f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {sql_column(bare)};"
+    return f"{added} {set_default(table, column)}" if column.default else added
+
+
+def set_default(table: str, column: Column) -> str:
+    """Return the statement that sets a column's default; BigQuery takes none in ADD COLUMN."""
+    return f"ALTER TABLE {table} ALTER COLUMN `{column.name}` SET DEFAULT {column.default};"
+
+
+def set_description(table: str, column: Column) -> str:
+    """Return the statement that describes a column at the top."""
+    return f"ALTER TABLE {table} ALTER COLUMN `{column.name}` SET OPTIONS(description={_literal(column.description)});"
+
+
+def relaxed(table: str, name: str) -> str:
+    """Return the statement that lets a column at the top be NULL."""
+    return f"ALTER TABLE {table} ALTER COLUMN `{name}` DROP NOT NULL;"
+
+
+def retyped(table: str, name: str, type_: str) -> str:
+    """Return the statement that widens the type of a column at the top."""
+    return f"ALTER TABLE {table} ALTER COLUMN `{name}` SET DATA TYPE {type_};"
+
+
+def _tags(columns: Iterable[Column], prefix: str = "") -> str:
+    lines = ""
+    for column in columns:
+        if column.policy_tag:
+            lines += f"-- policy tag of {prefix}{column.name}, set outside SQL: {column.policy_tag}\n"
+        lines += _tags(column.fields, f"{prefix}{column.name}.")
+    return lines
+
+
 def _lines(columns: Iterable[Column]) -> str:
     return ",\n".join(f"  {sql_column(column)}" for column in columns)
 
@@ -105,9 +146,11 @@ def _type(column: Column) -> str:
 
 
 def _suffix(column: Column) -> str:
+    default = f" DEFAULT {column.default}" if column.default else ""
     required = " NOT NULL" if column.mode == "REQUIRED" else ""
-    # A JSON string is a GoogleSQL string literal.
-    described = (
-        f" OPTIONS(description={json.dumps(column.description, ensure_ascii=False)})" if column.description else ""
-    )
-    return required + described
+    described = f" OPTIONS(description={_literal(column.description)})" if column.description else ""
+    return default + required + described
+
+
+def _literal(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)  # a JSON string is a GoogleSQL string literal

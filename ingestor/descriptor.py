@@ -2,7 +2,8 @@
 
 Normalization follows the Go client (`bigquery/storage/managedwriter/adapt`): no package, every type nested under the
 root and referred to by a relative name. One thing is ours: proto3 fields without presence get an explicit default.
-BigQuery reads rows by proto2 rules and such a field's zero is not on the wire, so it would land as NULL.
+BigQuery reads rows by proto2 rules and such a field's zero is not on the wire, so it would land as NULL. What is
+normalized is the message on the wire (`ingestor.wire`): without ignored fields, with the types that the columns want.
 
 Everything here is pure. What BigQuery can't hold is refused with the field's path, before a byte is sent.
 """
@@ -15,8 +16,10 @@ from types import MappingProxyType
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto, FieldDescriptorProto
 
+from ingestor.binding import dropped, record_of
 from ingestor.errors import SchemaMismatch
-from ingestor.messages import field_options
+from ingestor.messages import field_options, message_options
+from ingestor.wire import wire_message
 
 METADATA_FIELDS: Mapping[str, int] = MappingProxyType(
     {"_ingest_batch_id": 100_001, "_ingest_row_index": 100_002, "_ingest_time": 100_003}
@@ -40,16 +43,8 @@ RESERVED_PREFIXES = (
 MAX_RECORD_DEPTH = 15
 """Levels of nested RECORDs in a table (BigQuery's quotas)."""
 
-WELL_KNOWN = {
-    "Timestamp": 'use int64 with type_override = "TIMESTAMP"',
-    **dict.fromkeys(
-        ("BoolValue", "BytesValue", "DoubleValue", "FloatValue", "StringValue"), "use an `optional` scalar instead"
-    ),
-    **dict.fromkeys(
-        ("Int32Value", "Int64Value", "UInt32Value", "UInt64Value"), "use an `optional` int64 or int32 instead"
-    ),
-}
-"""What to write instead of a message of `google.protobuf`; a bare reference to one is refused or lands wrongly."""
+MAX_NAME_LENGTH = 300
+"""Characters of a column's name (BigQuery's documentation, "Column names")."""
 
 _DEFAULTS = {
     FieldDescriptor.CPPTYPE_BOOL: "false",
@@ -81,12 +76,13 @@ def normalized(message: Descriptor) -> DescriptorProto:
 
     Raises:
         SchemaMismatch: it can't be a table (recursion, a reserved name, names that differ only in case, a well-known
-            type, a group, a RECORD without fields, too deep a nesting); says where, why and what to do instead.
+            type that is no value, options that contradict the declaration, too deep a nesting); says where, why and
+            what to do instead.
     """
     names = {_short(message.full_name)}
     names.update(column_name(member) for _, member in walk(message))
     root = DescriptorProto(name=_short(message.full_name))
-    _Normalization(root, names).fill(root, message)
+    _Normalization(root, names).fill(root, wire_message(message))
     return root
 
 
@@ -96,7 +92,8 @@ def fingerprint(schema: DescriptorProto) -> str:
 
 
 def walk(message: Descriptor) -> Iterator[tuple[str, FieldDescriptor]]:
-    """Yield every field at every level with its dotted path, parents before children, in the order of the `.proto`.
+    """Yield every field that is a column, at every level, with its dotted path: parents before children, in the order
+    of the `.proto`.
 
     Raises:
         SchemaMismatch: as `normalized`.
@@ -105,8 +102,15 @@ def walk(message: Descriptor) -> Iterator[tuple[str, FieldDescriptor]]:
 
 
 def column_name(member: FieldDescriptor) -> str:
-    """Return the column's name: the option `name` where it is written, else the field's own, case kept."""
-    return field_options(member).name or str(member.name)
+    """Return the column's name, case kept: the option `name` where it is written, else the field's own, or its JSON
+    name where the message says `use_json_names`.
+    """
+    named = field_options(member).name
+    if named:
+        return named
+    holder = member.containing_type
+    by_json = holder is not None and message_options(holder).use_json_names
+    return str(member.json_name if by_json else member.name)
 
 
 def refusal(message: Descriptor, path: str, reason: str) -> SchemaMismatch:
@@ -120,12 +124,18 @@ def _walk(
     seen: dict[str, str] = {}
     for member in message.fields:
         path = f"{prefix}{member.name}"
-        reason = _name_refusal(member, seen) or _type_refusal(member, above)
+        try:
+            if dropped(member):
+                continue
+            inner = record_of(member)
+        except ValueError as error:
+            raise refusal(root, path, str(error)) from None
+        reason = _name_refusal(member, seen) or (_record_refusal(inner, above) if inner is not None else "")
         if reason:
             raise refusal(root, path, reason)
         yield path, member
-        if member.message_type is not None:
-            yield from _walk(root, member.message_type, f"{path}.", (*above, member.message_type))
+        if inner is not None:
+            yield from _walk(root, inner, f"{path}.", (*above, inner))
 
 
 def _name_refusal(member: FieldDescriptor, seen: dict[str, str]) -> str:
@@ -136,28 +146,16 @@ def _name_refusal(member: FieldDescriptor, seen: dict[str, str]) -> str:
     for prefix in RESERVED_PREFIXES:
         if name.upper().startswith(prefix):
             return f"BigQuery reserves column names that begin with {prefix}; rename {name}"
-    if not (name.isascii() and name.isidentifier()):
-        return f"{name!r} is no column name (letters, digits and _); change the option `name`"
-    if field_options(member).ignore:
-        return "the option `ignore` is not supported by this version yet; take the field out of the message"
+    if not (name.isascii() and name.isidentifier() and len(name) <= MAX_NAME_LENGTH):
+        return f"{name!r} is no column name (up to {MAX_NAME_LENGTH} letters, digits and _); change the option `name`"
     return ""
-
-
-def _type_refusal(member: FieldDescriptor, above: tuple[Descriptor, ...]) -> str:
-    if member.type == FieldDescriptor.TYPE_GROUP:
-        return "groups are not supported; use a nested message"
-    return _record_refusal(member.message_type, above) if member.message_type is not None else ""
 
 
 def _record_refusal(inner: Descriptor, above: tuple[Descriptor, ...]) -> str:
     if inner in above:
         loop = " → ".join(each.full_name for each in (*above[above.index(inner) :], inner))
-        return f"the message contains itself ({loop}) and a table can't; send this part as JSON text in a string"
-    if inner.file.package == "google.protobuf":
-        advice = WELL_KNOWN.get(inner.name, "declare a message of your own")
-        return f"{inner.full_name} can't be a column; {advice}"
-    if not inner.fields:
-        return f"message {inner.full_name} has no fields and a RECORD needs one; remove the field"
+        advice = 'send this part as JSON text with type_override = "JSON"'
+        return f"the message contains itself ({loop}) and a table can't; {advice}"
     if len(above) > MAX_RECORD_DEPTH:
         return f"nested deeper than the {MAX_RECORD_DEPTH} levels BigQuery allows; flatten the message"
     return ""

@@ -7,22 +7,32 @@ it doesn't understand to DuckDB as it is, so that is written in DuckDB's. Never 
 from collections.abc import Iterator, Sequence
 
 from ingestor.columns import Column, Mode
-from ingestor.ddl import quoted, sql_column
+from ingestor.ddl import quoted, relaxed, sql_column
 
 _TYPES = {
+    "BIGNUMERIC": "DECIMAL(38,19)",
     "BOOL": "BOOLEAN",
     "BYTES": "BLOB",
+    "DATETIME": "TIMESTAMP",
     "FLOAT64": "DOUBLE",
+    "GEOGRAPHY": "VARCHAR",
     "INT64": "BIGINT",
+    "NUMERIC": "DECIMAL(38,9)",
     "STRING": "VARCHAR",
     "TIMESTAMP": "TIMESTAMP WITH TIME ZONE",
 }
 
 
-def added_columns(
+def statements(
     project: str, dataset: str, table_id: str, present: Sequence[Column], wanted: Sequence[Column]
 ) -> Iterator[str]:
-    """Yield the statements that give the table's rows every column that `wanted` has and `present` lacks."""
+    """Yield the statements that give the table's rows every column that `wanted` has and `present` lacks, and that let
+    be NULL what may be NULL there.
+    """
+    required = {column.name.lower() for column in wanted if column.mode == "REQUIRED"}
+    for column in present:
+        if column.mode == "REQUIRED" and column.name.lower() not in required:
+            yield relaxed(quoted(project, dataset, table_id), column.name)
     for path, column in _absent((), present, wanted):
         if len(path) == 1:
             table = quoted(project, dataset, table_id)

@@ -1,8 +1,8 @@
 """One record to one row, or to a rejection with its reason. Pure, and the reference for every faster encoder.
 
-Two steps: annotated fields are converted to what BigQuery's wire format wants (TIMESTAMP: int64 microseconds), then
-`json_format.ParseDict(ignore_unknown_fields=True)` maps the record onto the message. Serialization is deterministic, so
-the same record is always the same bytes.
+Two steps: each value whose column wants it otherwise is converted (`ingestor.convert`), then
+`json_format.ParseDict(ignore_unknown_fields=True)` maps the record onto the message as it is on the wire
+(`ingestor.wire`). Serialization is deterministic, so the same record is always the same bytes.
 """
 
 import re
@@ -14,14 +14,19 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from ingestor.binding import binding, dropped, is_map, record_of
+from ingestor.convert import Convert, json_type
+from ingestor.descriptor import walk
 from ingestor.messages import descriptor_of, field_options
-from ingestor.timestamps import to_microseconds
+from ingestor.unknown import UnknownFields
+from ingestor.wire import wire_class
 
 MAX_ROW_BYTES = 18_000_000
 """A larger row fits no AppendRows request: those must stay under 20 MB, metadata and framing included."""
 
-Convert = Callable[[Any], Any]
 _FAILED_FIELD = re.compile(r"Failed to parse (\S+) field|at \w+\.(\S+?)[.,]?$")
+_NULL_ELEMENT = {"JSON": "null"}
+"""What a null in a list is, by type; for all other types BigQuery's lists have no nulls and the record is rejected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +47,33 @@ class _NotConvertible(Exception):  # noqa: N818 - a jump out of the conversion, 
 
 
 class Encoder:
-    """Encodes records of one message type. Holds no state between records."""
+    """Encodes records of one message type. Between records it only remembers which unknown fields it met.
+
+    Attributes:
+        unknown_fields: how often a record had a field that the message lacks, by dotted path; at most 101 entries.
+    """
 
     def __init__(self, message_class: type[Message]) -> None:
-        """Plan the conversions of `message_class`'s annotated fields."""
-        self._message_class = message_class
-        self._plan = _conversions(descriptor_of(message_class), "")
-        self._required = _required(descriptor_of(message_class))
+        """Plan the conversions of the message's fields.
+
+        Raises:
+            SchemaMismatch: the message can't be a table.
+        """
+        message = descriptor_of(message_class)
+        for _ in walk(message):
+            pass  # refuses what can't be a table, before anything below walks without end
+        self._message_class = wire_class(message)
+        self._plan = _conversions(message, "")
+        self._required = _required(descriptor_of(self._message_class))
+        self._unknown = UnknownFields(message)
+        self.unknown_fields: Mapping[str, int] = self._unknown.counts
 
     def encode(self, record: object) -> bytes | Rejection:
         """Return the serialized row, or why there is none. Never raises for anything a JSON decoder can yield."""
         if not isinstance(record, dict):
-            return Rejection(f"the record is {_json_type(record)}, not an object")
+            return Rejection(f"the record is {json_type(record)}, not an object")
         try:
+            self._unknown.count(record)
             converted = _convert(record, self._plan) if self._plan else record
             message = self._message_class()
             json_format.ParseDict(converted, message, ignore_unknown_fields=True)
@@ -73,28 +92,68 @@ class Encoder:
         return row
 
 
-def _conversions(descriptor: Descriptor, path: str, above: tuple[str, ...] = ()) -> dict[str, tuple[str, Convert]]:
-    """Map each key under which ParseDict finds an annotated field to the field's path and its conversion."""
-    plan: dict[str, tuple[str, Convert]] = {}
-    if descriptor.full_name in above:
-        return plan  # a recursive message is refused as a table; it cannot be planned either
-    for field in descriptor.fields:
-        field_path = f"{path}{field.name}"
-        convert = _conversion(field, field_path, (*above, descriptor.full_name))
+_Plan = Mapping[str, Callable[[Any], Any]]
+"""What is done to the values of a level, by each key under which ParseDict finds the field."""
+
+
+def _conversions(message: Descriptor, path: str) -> _Plan:
+    plan: dict[str, Convert] = {}
+    for field in message.fields:
+        convert = None if dropped(field) else _of_field(field, f"{path}{field.name}")
         if convert is not None:
-            plan[field.name] = plan[field.json_name] = (field_path, convert)
+            plan[field.name] = plan[field.json_name] = convert
     return plan
 
 
-def _conversion(field: FieldDescriptor, path: str, above: tuple[str, ...]) -> Convert | None:
-    if field_options(field).type_override.upper() == "TIMESTAMP" and field.message_type is None:
-        return _each(_timestamp(path)) if field.is_repeated else _timestamp(path)
-    if field.message_type is None or field.message_type.GetOptions().map_entry:
+def _of_field(field: FieldDescriptor, path: str) -> Convert | None:
+    """The conversion of a field's value, whatever is below it and however often it is repeated; None for none."""
+    inner = record_of(field)
+    if inner is not None and is_map(field):
+        below = _of_field(inner.fields_by_name["value"], path)
+        return None if below is None else _each_of_map(below)
+    one = _of_record(inner, path) if inner is not None else _of_value(field, path)
+    singular = not field.is_repeated or is_map(field)
+    return one if one is None or singular else _each(one, _NULL_ELEMENT.get(binding(field).type))
+
+
+def _of_record(message: Descriptor, path: str) -> Convert | None:
+    plan = _conversions(message, f"{path}.")
+    return (lambda value: _convert(value, plan) if isinstance(value, dict) else value) if plan else None
+
+
+def _of_value(field: FieldDescriptor, path: str) -> Convert | None:
+    convert = binding(field).convert
+    if convert is None:
         return None
-    inner = _conversions(field.message_type, f"{path}.", above)
-    if not inner:
-        return None
-    return _each(_nested(inner)) if field.is_repeated else _nested(inner)
+
+    def named(value: object) -> object:
+        if value is None:
+            return None
+        try:
+            return convert(value)
+        except (ValueError, OverflowError) as error:
+            raise _NotConvertible(path, str(error)) from None
+
+    return named
+
+
+def _each(convert: Convert, null: str | None) -> Convert:
+    def each(value: object) -> object:
+        if not isinstance(value, list):
+            return value
+        return [null if item is None else convert(item) for item in value]
+
+    return each
+
+
+def _each_of_map(convert: Convert) -> Convert:
+    return lambda value: {key: convert(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def _convert(record: dict[str, Any], plan: _Plan) -> dict[str, Any]:
+    """Return the record with its values converted; the record itself stays as the source sent it."""
+    changed = {key: convert(record[key]) for key, convert in plan.items() if key in record}
+    return {**record, **changed} if changed else record
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,17 +164,17 @@ class _Required:
     inner: tuple[tuple[FieldDescriptor, "_Required"], ...] = ()
 
 
-def _required(descriptor: Descriptor, above: tuple[str, ...] = ()) -> _Required:
-    """Plan the check of fields annotated `require`: BigQuery would refuse a whole request for one that is missing."""
-    if descriptor.full_name in above:
-        return _Required()
-    names = tuple(f.name for f in descriptor.fields if field_options(f).require and f.has_presence)
-    inner = [
-        (f, _required(f.message_type, (*above, descriptor.full_name)))
-        for f in descriptor.fields
-        if f.message_type is not None and not f.message_type.GetOptions().map_entry
-    ]
-    return _Required(names, tuple((f, plan) for f, plan in inner if plan != _Required()))
+def _required(message: Descriptor) -> _Required:
+    """Plan the check of required fields: BigQuery would refuse a whole request for one that is missing."""
+    names = tuple(f.name for f in message.fields if f.has_presence and (field_options(f).require or f.is_required))
+    plans = [(field, _required(below)) for field in message.fields if (below := _below(field)) is not None]
+    return _Required(names, tuple((field, plan) for field, plan in plans if plan != _Required()))
+
+
+def _below(field: FieldDescriptor) -> Descriptor | None:
+    """The message of a field of the wire, that of the values for a map."""
+    inner = field.message_type
+    return inner.fields_by_name["value"].message_type if inner is not None and is_map(field) else inner
 
 
 def _missing(message: Message, plan: _Required, path: str = "") -> Iterator[str]:
@@ -124,38 +183,17 @@ def _missing(message: Message, plan: _Required, path: str = "") -> Iterator[str]
         if not message.HasField(name):
             yield f"{path}{name}"
     for field, inner in plan.inner:
-        if field.is_repeated:
-            below = list(getattr(message, field.name))
-        else:
-            below = [getattr(message, field.name)] if message.HasField(field.name) else []
-        for item in below:
+        for item in _present(message, field):
             yield from _missing(item, inner, f"{path}{field.name}.")
 
 
-def _timestamp(path: str) -> Convert:
-    def convert(value: object) -> object:
-        if value is None:
-            return None
-        try:
-            return to_microseconds(value)
-        except ValueError as error:
-            raise _NotConvertible(path, str(error)) from None
-
-    return convert
-
-
-def _nested(plan: Mapping[str, tuple[str, Convert]]) -> Convert:
-    return lambda value: _convert(value, plan) if isinstance(value, dict) else value
-
-
-def _each(convert: Convert) -> Convert:
-    return lambda value: [convert(item) for item in value] if isinstance(value, list) else value
-
-
-def _convert(record: dict[str, Any], plan: Mapping[str, tuple[str, Convert]]) -> dict[str, Any]:
-    """Return the record with its annotated fields converted; the record itself stays as the source sent it."""
-    changed = {key: convert(record[key]) for key, (_, convert) in plan.items() if key in record}
-    return {**record, **changed} if changed else record
+def _present(message: Message, field: FieldDescriptor) -> list[Message]:
+    value: Any = getattr(message, field.name)
+    if is_map(field):
+        return list(value.values())
+    if field.is_repeated:
+        return list(value)
+    return [value] if message.HasField(field.name) else []
 
 
 def _rejection(error: Exception) -> Rejection:
@@ -164,8 +202,3 @@ def _rejection(error: Exception) -> Rejection:
         text = "the record is nested too deeply"
     found = _FAILED_FIELD.search(text)
     return Rejection(text, next((group for group in found.groups() if group), None) if found else None)
-
-
-def _json_type(value: object) -> str:
-    names = {type(None): "null", bool: "a boolean", int: "a number", float: "a number", str: "text", list: "an array"}
-    return names.get(type(value), type(value).__name__)

@@ -12,9 +12,11 @@ import ingestor_protos
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from ingestor_protos import bq_field_pb2, bq_table_pb2
+from ingestor_protos import bq_field_pb2, bq_table_pb2, ingestor_options_pb2
 
 from ingestor.errors import ConfigurationError
+
+_BY_NUMBER = bq_table_pb2.BigQueryMessageOptions.FieldOrder.FIELD_ORDER_BY_NUMBER
 
 NAMES_SHOWN = 5
 """How many known messages an error lists."""
@@ -22,7 +24,9 @@ NAMES_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class FieldOptions:
-    """The option `(gen_bq_schema.bigquery)` of a field; empty or false where nothing is written."""
+    """The options `(gen_bq_schema.bigquery)` and `(ingestor.options.field)` of a field; empty or false where nothing is
+    written. `time_unit` and `json_text` are the last words of the enum values, such as MILLISECONDS and PARSED.
+    """
 
     require: bool
     type_override: str
@@ -31,6 +35,8 @@ class FieldOptions:
     name: str
     policy_tags: str
     default_value_expression: str
+    time_unit: str = ""
+    json_text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +46,14 @@ class MessageOptions:
     table_name: str
     use_json_names: bool
     extra_fields: tuple[str, ...]
-    output_field_order: bool
+    by_number: bool
 
 
 def field_options(field: FieldDescriptor) -> FieldOptions:
     """Return what the `.proto` says of the field's column. `type_override` is in capitals."""
     extensions: Any = field.GetOptions().Extensions
     options: bq_field_pb2.BigQueryFieldOptions = extensions[bq_field_pb2.bigquery]
+    own: ingestor_options_pb2.FieldOptions = extensions[ingestor_options_pb2.field]
     return FieldOptions(
         require=options.require,
         type_override=options.type_override.strip().upper(),
@@ -55,6 +62,8 @@ def field_options(field: FieldDescriptor) -> FieldOptions:
         name=options.name,
         policy_tags=options.policy_tags,
         default_value_expression=options.default_value_expression,
+        time_unit=_last_word(ingestor_options_pb2.TimeUnit.Name(own.time_unit)),
+        json_text=_last_word(ingestor_options_pb2.JsonText.Name(own.json_text)),
     )
 
 
@@ -66,7 +75,7 @@ def message_options(message: Descriptor) -> MessageOptions:
         table_name=options.table_name,
         use_json_names=options.use_json_names,
         extra_fields=tuple(options.extra_fields),
-        output_field_order=options.output_field_order,
+        by_number=options.output_field_order == _BY_NUMBER,
     )
 
 
@@ -85,6 +94,11 @@ def message_class(full_name: str) -> type[Message]:
 def descriptor_of(message: type[Message]) -> Descriptor:
     """Return the class's descriptor under the one type that the rest of the code names."""
     return cast("Descriptor", message.DESCRIPTOR)
+
+
+def _last_word(enum_value: str) -> str:
+    word = enum_value.rpartition("_")[2]
+    return "" if word == "UNSPECIFIED" else word
 
 
 @cache

@@ -1,51 +1,30 @@
-"""Does the message fit the dataset, and what would make it fit: compare, check, plan, apply.
+"""Does the message fit the dataset, and what would make it fit: check, preflight, plan, apply.
 
 Changes are additive and made only by `ingestor schema apply`, never by a run. What can't be mended by adding (a type, a
-mode, the partitioning) is refused with the way out.
+list, the partitioning) is refused with the way out. Two applies at once are safe: tables change under their ETag, and
+each apply looks again until there is nothing left to do.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from google.protobuf.descriptor import Descriptor
 
 from ingestor import ddl
-from ingestor.columns import Column, columns_of
-from ingestor.descriptor import writer_schema
+from ingestor.columns import METADATA_COLUMNS, Column, Table, columns_of, warnings_of
+from ingestor.descriptor import fingerprint, writer_schema
 from ingestor.errors import SchemaMismatch
-from ingestor.tables import Table, Tables
+from ingestor.messages import message_options
+from ingestor.schema_compare import Comparison, Difference, compare, layout
+from ingestor.tables import Tables
 
-Verdict = Literal["fits", "additive", "incompatible"]
+MAX_PASSES = 6
+"""How often `apply` looks again; more means that others change the dataset all the time."""
 
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One thing that keeps rows from fitting: a line with place, what the table has, what the message wants, fix.
-
-    `mendable` says whether `ingestor schema apply` mends it.
-    """
-
-    text: str
-    mendable: bool = False
-
-    def __str__(self) -> str:
-        return self.text
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """How a message's columns relate to a table's."""
-
-    differences: tuple[Difference, ...]
-
-    @property
-    def verdict(self) -> Verdict:
-        """`fits`: rows can be written now; `additive`: after adding columns; `incompatible`: neither."""
-        if not self.differences:
-            return "fits"
-        return "additive" if all(each.mendable for each in self.differences) else "incompatible"
+Fitted = MutableMapping[tuple[str, str, str, str], Table]
+"""What `preflight` remembers between runs of a process: the table that fitted, by project, dataset, table and
+fingerprint of the writer schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +53,27 @@ class _Dataset:
         writer_schema(message)  # refuses a message whose fields take the metadata's names or numbers
         self.tables = tables
         self.wanted = (
-            _Wanted(table_id, columns, ddl.PARTITION_COLUMN, ddl.CLUSTER_COLUMN),
+            _wanted(table_id, columns),
             _Wanted(ddl.ledger_id(table_id), ddl.ledger_columns(), "", ddl.LEDGER_CLUSTER_COLUMN),
         )
         self.view_id = ddl.dedup_id(table_id)
-        self.query = ddl.dedup_query(tables.project, tables.dataset, table_id, columns)
         self.found = [tables.read(each.table_id) for each in self.wanted]
         self.view = tables.read(self.view_id)
         if self.view is None and not any(self.found):
             tables.require_dataset()
+        others = _others(self.found[0], columns)
+        self.query = ddl.dedup_query(tables.project, tables.dataset, table_id, columns)
+        self.full_query = ddl.dedup_query(tables.project, tables.dataset, table_id, columns, others)
+        self._shown = {each.name for each in columns} | set(others)
 
-    def differences(self) -> list[Difference]:
+    def comparison(self) -> Comparison:
         pairs = zip(self.wanted, self.found, strict=True)
-        of_tables = [each for wanted, found in pairs for each in _table_differences(wanted, found)]
-        return [*of_tables, *_view_differences(self.view_id, self.query, self.view)]
+        of_tables = [each for wanted, found in pairs for each in self._table_differences(wanted, found)]
+        return Comparison((*of_tables, *self._view_differences()))
 
     def steps(self) -> list[_Step]:
-        fatal = [each for each in self.differences() if not each.mendable]
+        differences = self.comparison().differences
+        fatal = [each for each in differences if each.blocking and not each.mendable]
         if fatal:
             raise self.mismatch(fatal)
         pairs = zip(self.wanted, self.found, strict=True)
@@ -102,55 +85,97 @@ class _Dataset:
         hint = "; run `ingestor schema apply`" if all(each.mendable for each in differences) else ""
         return SchemaMismatch(f"{where} doesn't fit the message: {lines}{hint}")
 
+    def _table_differences(self, wanted: _Wanted, found: Table | None) -> Iterator[Difference]:
+        name = ddl.quoted(self.tables.project, self.tables.dataset, wanted.table_id)
+        if found is None:
+            yield Difference(f"table {wanted.table_id} doesn't exist", mendable=True)
+        else:
+            yield from _of_table(wanted, found, name)
+
     def _table_steps(self, wanted: _Wanted, found: Table | None) -> Iterator[_Step]:
         if found is None:
             days = f", partitioned by day on {wanted.partition}" if wanted.partition else ""
             size = f"{len(wanted.columns)} columns"
             text = f"create table {wanted.table_id}: {size}{days}, clustered by {wanted.cluster}"
             yield _Step(text, lambda: self._create(wanted))
-        elif missing := list(_missing("", wanted.columns, found.columns)):
-            text = f"add to table {wanted.table_id}: {', '.join(missing)}"
-            yield _Step(text, lambda: self.tables.add_columns(wanted.table_id, wanted.columns))
+        elif changes := [each.change for each in compare(wanted.columns, found).differences if each.change]:
+            text = f"change table {wanted.table_id}: {', '.join(changes)}"
+            yield _Step(text, lambda: self.tables.update_columns(wanted.table_id, wanted.columns))
 
     def _create(self, wanted: _Wanted) -> None:
         self.tables.create_table(
             wanted.table_id, wanted.columns, partition_column=wanted.partition, cluster_columns=(wanted.cluster,)
         )
 
+    def _view_differences(self) -> Iterator[Difference]:
+        if self.view is None:
+            yield Difference(f"view {self.view_id} doesn't exist", mendable=True)
+        elif not self.view.is_view:
+            yield Difference(f"{self.view_id} is a table, not the dedup view; rename or drop it")
+        elif not _shows(self.view.query, self.query):
+            yield Difference(f"view {self.view_id} is not the one this version writes; replace it", mendable=True)
+        elif self.found[0] is not None and (gone := sorted(_columns_in(self.view.query) - self._shown)):
+            text = f"view {self.view_id} shows {', '.join(gone)}, which the table lacks; replace it"
+            yield Difference(text, mendable=True)
+        elif not _shows(self.view.query, self.full_query):
+            text = f"view {self.view_id} lacks columns that the table has beside the message's; replace it"
+            yield Difference(text, mendable=True, blocking=False)
+
     def _view_steps(self) -> Iterator[_Step]:
-        if self.view is None or _squeezed(self.view.query) != _squeezed(self.query):
+        if any(self._view_differences()):
             text = f"{'create' if self.view is None else 'replace'} view {self.view_id}"
-            yield _Step(text, lambda: self.tables.create_view(self.view_id, self.query))
+            yield _Step(text, lambda: self.tables.create_view(self.view_id, self.full_query))
 
 
-def compare(columns: Sequence[Column], table: Table) -> Comparison:
-    """Compare what a message needs with what a table has; columns the message lacks must only not be REQUIRED."""
-    return Comparison(tuple(_differences(table.table_id, "", columns, table.columns)))
+def check(tables: Tables, table_id: str, message: Descriptor) -> Comparison:
+    """Return how what is in the dataset relates to what a run of this message needs.
 
-
-def check(tables: Tables, table_id: str, message: Descriptor) -> list[Difference]:
-    """Return everything in the dataset that keeps a run of this message from starting; empty when it may.
-
-    A view that shows more columns than the message has is fine: a deployment may be rolled back after `schema apply`.
+    A table or view with more columns than the message has is fine: a deployment may be rolled back after an apply.
 
     Raises:
         SchemaMismatch: the message can't be a table at all.
         BigQueryUnavailable: BigQuery's metadata could not be read.
     """
-    return _Dataset(tables, table_id, message).differences()
+    return _Dataset(tables, table_id, message).comparison()
 
 
-def preflight(tables: Tables, table_id: str, message: Descriptor) -> None:
+def check_recorded(table: Table, message: Descriptor) -> Comparison:
+    """Return how a recorded table relates to the message; ledger table and view are not looked at.
+
+    Raises:
+        SchemaMismatch: the message can't be a table at all.
+    """
+    writer_schema(message)
+    return Comparison(tuple(_of_table(_wanted(table.table_id, columns_of(message)), table, f"`{table.table_id}`")))
+
+
+def warnings(table_id: str, message: Descriptor) -> list[str]:
+    """Return what may surprise in a message that can be a table, a line each."""
+    named = message_options(message).table_name
+    other = [f"the option `table_name` says {named}; rows go to BQ_TABLE_ID, {table_id}"] if named else []
+    return [*(other if named != table_id else []), *warnings_of(message)]
+
+
+def preflight(tables: Tables, table_id: str, message: Descriptor, fitted: Fitted | None = None) -> None:
     """Return when rows of this message can be written and read.
+
+    With `fitted`, kept from run to run, a table that fitted this writer schema costs one metadata read while it stays
+    as it was; ledger table and view are not looked at again then.
 
     Raises:
         SchemaMismatch: they can't; every difference with its fix, and `schema apply` when that mends them all.
         BigQueryUnavailable: BigQuery's metadata could not be read.
     """
+    key = (tables.project, tables.dataset, table_id, fingerprint(writer_schema(message)))
+    known = None if fitted is None else fitted.get(key)
+    if known is not None and tables.read(table_id) == known:
+        return
     dataset = _Dataset(tables, table_id, message)
-    differences = dataset.differences()
-    if differences:
-        raise dataset.mismatch(differences)
+    blocking = dataset.comparison().blocking
+    if blocking:
+        raise dataset.mismatch(blocking)
+    if fitted is not None and dataset.found[0] is not None:
+        fitted[key] = dataset.found[0]
 
 
 def plan(tables: Tables, table_id: str, message: Descriptor) -> list[str]:
@@ -163,107 +188,61 @@ def plan(tables: Tables, table_id: str, message: Descriptor) -> list[str]:
     return [step.text for step in _Dataset(tables, table_id, message).steps()]
 
 
-def apply(tables: Tables, table_id: str, message: Descriptor) -> list[str]:
-    """Create what is missing, add missing columns, replace the view when its text differs; return what was done.
+def apply(
+    tables: Tables, table_id: str, message: Descriptor, show: Callable[[str], None] = lambda _: None
+) -> list[str]:
+    """Make the dataset fit: create, add, relax, describe, replace the view; return what was done.
 
-    Doing it twice does nothing more. Stopped half-way, the next call goes on.
+    Each pass is shown as a whole before any of it is done. Doing it twice does nothing more. Stopped half-way, the next
+    call goes on.
 
     Raises:
         SchemaMismatch: something is not mended by adding (nothing is done), or BigQuery refuses a change.
         BigQueryUnavailable: BigQuery could not be reached.
     """
-    done = []
-    for step in _Dataset(tables, table_id, message).steps():
-        step.do()
-        done.append(step.text)
-    return done
+    done: list[str] = []
+    for _ in range(MAX_PASSES):
+        steps = _Dataset(tables, table_id, message).steps()
+        if not steps:
+            return done
+        for step in steps:
+            show(step.text)
+        for step in steps:
+            step.do()
+            done.append(step.text)
+    raise SchemaMismatch(f"{steps[0].text}: done and not there, again and again; do others change the dataset?")
 
 
-def _missing(prefix: str, columns: Sequence[Column], present: Sequence[Column]) -> Iterator[str]:
-    by_name = {column.name.lower(): column for column in present}
-    for column in columns:
-        found = by_name.get(column.name.lower())
-        if found is None:
-            yield f"{prefix}{column.name} {_shown(column)}"
-        else:
-            yield from _missing(f"{prefix}{column.name}.", column.fields, found.fields)
+def _wanted(table_id: str, columns: tuple[Column, ...]) -> _Wanted:
+    return _Wanted(table_id, columns, ddl.PARTITION_COLUMN, ddl.CLUSTER_COLUMN)
 
 
-def _table_differences(wanted: _Wanted, found: Table | None) -> Iterator[Difference]:
-    where = f"table {wanted.table_id}"
-    if found is None:
-        yield Difference(f"{where} doesn't exist", mendable=True)
-        return
+def _of_table(wanted: _Wanted, found: Table, name: str) -> Iterator[Difference]:
     if found.is_view:
         yield Difference(f"{wanted.table_id} is a view, not a table; choose another BQ_TABLE_ID or drop the view")
         return
-    yield from compare(wanted.columns, found).differences
-    # Clustering is not looked at: it is a matter of cost, and a table clustered in another way is as right.
-    if wanted.partition and (found.partition_column, found.partition_unit) != (wanted.partition, "DAY"):
-        has = f"by {found.partition_unit} on {found.partition_column}" if found.partition_unit else "not by time"
-        fix = "BigQuery can't change that: choose another BQ_TABLE_ID, or copy the rows into a new table"
-        yield Difference(f"{where}: table is partitioned {has}, wanted is by DAY on {wanted.partition}; {fix}")
+    yield from compare(wanted.columns, found, name).differences
+    yield from layout(found, wanted.partition, wanted.cluster)
 
 
-def _view_differences(name: str, query: str, view: Table | None) -> Iterator[Difference]:
-    if view is None:
-        yield Difference(f"view {name} doesn't exist", mendable=True)
-    elif not view.is_view:
-        yield Difference(f"{name} is a table, not the dedup view; rename or drop it")
-    elif not _shows(view.query, query):
-        yield Difference(f"view {name} is not the one this version writes; replace it", mendable=True)
+def _others(table: Table | None, columns: Sequence[Column]) -> list[str]:
+    """Names of the table's columns that the message lacks."""
+    if table is None or table.is_view:
+        return []
+    own = {column.name.lower() for column in (*columns, *METADATA_COLUMNS)}
+    return [column.name for column in table.columns if column.name.lower() not in own]
 
 
 def _shows(text: str, query: str) -> bool:
     """Whether a view's text shows the wanted query's columns, perhaps among others, by the same rules."""
-    has, _, has_rules = _squeezed(text).removeprefix("SELECT").partition("FROM`")
-    wanted, _, rules = _squeezed(query).removeprefix("SELECT").partition("FROM`")
-    return has_rules == rules and set(wanted.split(",")) <= set(has.split(","))
+    rules, wanted_rules = (_squeezed(each).partition("FROM`")[2] for each in (text, query))
+    return rules == wanted_rules and _columns_in(query) <= _columns_in(text)
+
+
+def _columns_in(query: str) -> set[str]:
+    return set(_squeezed(query).removeprefix("SELECT").partition("FROM`")[0].replace("`", "").split(","))
 
 
 def _squeezed(text: str) -> str:
     """The text without white space, which the service may set anew, and quotes, which the emulator's answer lacks."""
     return re.sub(r"[\s']", "", text)
-
-
-def _differences(
-    table_id: str, prefix: str, columns: Sequence[Column], present: Sequence[Column]
-) -> Iterator[Difference]:
-    by_name = {column.name.lower(): column for column in present}
-    for column in columns:
-        where = f"table {table_id}, column {prefix}{column.name}"
-        found = by_name.pop(column.name.lower(), None)
-        if found is None:
-            yield _absent(where, column)
-        elif (clash := _clash(column, found)) is not None:
-            yield Difference(f"{where}: {clash}")
-        else:
-            yield from _differences(table_id, f"{prefix}{column.name}.", column.fields, found.fields)
-    for extra in by_name.values():
-        if extra.mode == "REQUIRED":
-            fix = "add the field, or drop NOT NULL from the column"
-            text = f"table has it REQUIRED, message has no such field; {fix}"
-            yield Difference(f"table {table_id}, column {prefix}{extra.name}: {text}")
-
-
-def _absent(where: str, column: Column) -> Difference:
-    wants = f"{where}: table has none, message wants {_shown(column)}"
-    if column.mode == "REQUIRED":
-        return Difference(f"{wants}; BigQuery can't add a REQUIRED column to a table: take `require` off the field")
-    return Difference(f"{wants}; add the column", mendable=True)
-
-
-def _clash(column: Column, found: Column) -> str | None:
-    rename = "change the field, or give it another name and number"
-    if found.type != column.type:
-        return f"table has {found.type}, message wants {column.type}; {rename}"
-    if found.mode != column.mode and "REPEATED" in (found.mode, column.mode):
-        return f"table has it {found.mode}, message wants it {column.mode}; {rename}"
-    if found.mode == "REQUIRED" and column.mode == "NULLABLE":
-        fix = "set `require` on the field, or drop NOT NULL from the column"
-        return f"table has it REQUIRED, message may leave it NULL; {fix}"
-    return None
-
-
-def _shown(column: Column) -> str:
-    return column.type if column.mode == "NULLABLE" else f"{column.mode} {column.type}"

@@ -5,7 +5,7 @@ wrong becomes one line: `BigQueryUnavailable` when it could not be asked, `Schem
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -17,9 +17,10 @@ from google.auth import exceptions as auth_exceptions
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
-from ingestor.columns import Column, Mode
-from ingestor.emulated import added_columns
+from ingestor import emulated
+from ingestor.columns import Column, Table
 from ingestor.errors import BigQueryUnavailable, SchemaMismatch
+from ingestor.table_fields import column_read, field_of, merged, table_read
 
 CALL_S = 10.0
 """Time for one attempt of one call."""
@@ -40,30 +41,15 @@ _TRANSIENT = (
     requests.exceptions.ChunkedEncodingError,
 )
 
-_STANDARD = {
-    "BOOLEAN": "BOOL",
-    "FLOAT": "FLOAT64",
-    "INTEGER": "INT64",
-    "STRUCT": "RECORD",
-    "DECIMAL": "NUMERIC",
-    "BIGDECIMAL": "BIGNUMERIC",
-}
-"""The service answers in the names of legacy SQL."""
+RECORDED = ("tableReference", "type", "schema", "timePartitioning", "clustering")
+"""What `record` keeps of a table's resource: nothing that changes when rows are written."""
+
+UPDATE_ATTEMPTS = 8
+"""A change of a table that somebody else changed meanwhile is made anew on what they left, at most so often."""
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table or view as it is. `partition_column` and `partition_unit` are empty when it isn't partitioned by time;
-    `query` is the text of a view, empty for a table.
-    """
-
-    table_id: str
-    columns: tuple[Column, ...]
-    partition_column: str = ""
-    partition_unit: str = ""
-    cluster_columns: tuple[str, ...] = ()
-    is_view: bool = False
-    query: str = ""
+class _ChangedMeanwhile(Exception):  # noqa: N818 - a step of the retry, never seen outside
+    pass
 
 
 class Tables:
@@ -95,9 +81,23 @@ class Tables:
             return None
         except exceptions.BadRequest as error:
             raise self._refused(table_id, error) from error
-        table = _read(table_id, found)
+        table = table_read(table_id, found)
         # The local emulator leaves a view's text out of this answer.
         return replace(table, query=self._view_text(table_id)) if table.is_view and not table.query else table
+
+    def record(self, table_id: str) -> dict[str, Any]:
+        """Return what there is to know of the table's shape, as the REST API says it.
+
+        Raises:
+            SchemaMismatch: there is no such table.
+        """
+        try:
+            found = self._call(lambda client, bounds: client.get_table(self._name(table_id), **bounds), table_id)
+        except exceptions.NotFound as error:
+            message = f"table {self._name(table_id)} doesn't exist; run `ingestor schema apply`"
+            raise SchemaMismatch(message) from error
+        resource = found.to_api_repr()
+        return {name: resource[name] for name in RECORDED if name in resource}
 
     def require_dataset(self) -> None:
         """Return when the dataset exists.
@@ -121,7 +121,7 @@ class Tables:
         cluster_columns: Sequence[str] = (),
     ) -> None:
         """Create the table, partitioned by day on `partition_column`; one that exists already is left as it is."""
-        table = bigquery.Table(self._name(table_id), schema=[_field(column) for column in columns])
+        table = bigquery.Table(self._name(table_id), schema=[field_of(column) for column in columns])
         if partition_column:
             table.time_partitioning = bigquery.TimePartitioning("DAY", field=partition_column)
         if cluster_columns:
@@ -133,24 +133,39 @@ class Tables:
         statement = f"CREATE OR REPLACE VIEW `{self._name(table_id)}` AS\n{query}"
         self._changing(table_id, lambda client, bounds: _rows(client, statement, bounds))
 
-    def add_columns(self, table_id: str, columns: Sequence[Column]) -> None:
-        """Add what `columns` has and the table lacks, at every level; what the table has is not touched.
+    def update_columns(self, table_id: str, columns: Sequence[Column]) -> None:
+        """Make the table's columns take what `columns` needs, at every level: add what is missing, let be NULL what may
+        be NULL there, and set descriptions, defaults and policy tags. Nothing is taken away.
+
+        Changes are made under the table's ETag, so of two at once neither undoes the other.
 
         Raises:
-            SchemaMismatch: BigQuery refuses the change, or the table changed meanwhile.
+            SchemaMismatch: BigQuery refuses the change, or somebody else changes the table again and again.
         """
+        for _ in range(UPDATE_ATTEMPTS):
+            try:
+                self._changing(table_id, lambda client, bounds: self._update(client, bounds, table_id, columns))
+            except _ChangedMeanwhile:
+                continue
+            return
+        raise SchemaMismatch(f"table {self._name(table_id)} is being changed by others all the time; try again later")
 
-        def extend(client: bigquery.Client, bounds: dict[str, Any]) -> None:
+    def _update(
+        self, client: bigquery.Client, bounds: dict[str, Any], table_id: str, columns: Sequence[Column]
+    ) -> None:
+        # Twice where columns are new: BigQuery takes no default for a column that it doesn't have yet.
+        for _ in range(2):
             table = client.get_table(self._name(table_id), **bounds)
             present = [field.to_api_repr() for field in table.schema]
-            table.schema = [bigquery.SchemaField.from_api_repr(field) for field in _merged(present, columns)]
+            wanted = merged(present, columns)
+            if wanted == present:
+                return
+            table.schema = [bigquery.SchemaField.from_api_repr(field) for field in wanted]
             client.update_table(table, ["schema"], **bounds)
             if self._emulator_host:
-                before = [_column(bigquery.SchemaField.from_api_repr(field)) for field in present]
-                for statement in added_columns(self.project, self.dataset, table_id, before, columns):
+                before = [column_read(bigquery.SchemaField.from_api_repr(field)) for field in present]
+                for statement in emulated.statements(self.project, self.dataset, table_id, before, columns):
                     _rows(client, statement, bounds)
-
-        self._changing(table_id, extend)
 
     def query(self, sql: str) -> list[dict[str, Any]]:
         """Run a query and return its rows by column name."""
@@ -180,8 +195,7 @@ class Tables:
             message = f"{self._name(table_id)} or its dataset is gone: {_line(error)}; run the command again"
             raise SchemaMismatch(message) from error
         except exceptions.PreconditionFailed as error:
-            message = f"table {self._name(table_id)} was changed by somebody else meanwhile; run the command again"
-            raise SchemaMismatch(message) from error
+            raise _ChangedMeanwhile from error
         except (exceptions.BadRequest, exceptions.Conflict) as error:
             raise self._refused(table_id, error) from error
 
@@ -229,46 +243,3 @@ def _line(error: Exception) -> str:
     cause = error.cause if isinstance(error, exceptions.RetryError) and error.cause else error
     message = cause.message if isinstance(cause, exceptions.GoogleAPICallError) else str(cause)
     return " ".join(str(message).split())[:300].rstrip(".")
-
-
-def _read(table_id: str, found: bigquery.Table) -> Table:
-    partitioning = found.time_partitioning
-    return Table(
-        table_id=table_id,
-        columns=tuple(_column(field) for field in found.schema),
-        partition_column=(partitioning.field or "_PARTITIONTIME") if partitioning else "",
-        partition_unit=partitioning.type_ if partitioning else "",
-        cluster_columns=tuple(found.clustering_fields or ()),
-        is_view=found.table_type == "VIEW",
-        query=found.view_query or "",
-    )
-
-
-def _column(field: bigquery.SchemaField) -> Column:
-    mode: Mode = field.mode or "NULLABLE"
-    return Column(
-        name=field.name,
-        type=_STANDARD.get(field.field_type, field.field_type),
-        mode=mode,
-        description=field.description or "",
-        fields=tuple(_column(inner) for inner in field.fields),
-    )
-
-
-def _field(column: Column) -> bigquery.SchemaField:
-    described: dict[str, Any] = {"description": column.description} if column.description else {}
-    inner = tuple(_field(part) for part in column.fields)
-    return bigquery.SchemaField(column.name, column.type, mode=column.mode, fields=inner, **described)
-
-
-def _merged(present: list[dict[str, Any]], wanted: Sequence[Column]) -> list[dict[str, Any]]:
-    """The table's own fields as the service describes them, policy tags and all, then the missing ones."""
-    by_name = {column.name.lower(): column for column in wanted}
-    kept = []
-    for field in present:
-        column = by_name.pop(field["name"].lower(), None)
-        if column is not None and column.fields:
-            kept.append({**field, "fields": _merged(field.get("fields", []), column.fields)})
-        else:
-            kept.append(field)
-    return kept + [_field(column).to_api_repr() for column in by_name.values()]

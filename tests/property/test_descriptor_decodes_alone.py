@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from ingestor.columns import columns_of
 from ingestor.descriptor import METADATA_FIELDS, fingerprint, normalized, writer_schema
 from ingestor.messages import descriptor_of, message_class
+from ingestor.wire import wire_class
 from tests.protos.samples import alone, sample
 
 CLASSES = [
-    sample("shop.Order"),
+    wire_class(descriptor_of(sample("shop.Order"))),
     sample("shop.Scalars"),
     sample("legacy.Event"),
     sample("modern.Reading"),

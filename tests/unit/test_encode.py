@@ -55,7 +55,7 @@ def test_a_timestamp_is_stored_exactly_in_microseconds(value: object, microsecon
     [
         *("2013-01-01T10:00:00", "2013-01-01", "yesterday", "", "2013-13-01T10:00:00Z", "2013-01-01T10:00:60Z"),
         *("2013-01-01T10:00:00+24:00", "0001-01-01T00:00:00+01:00", "0000-01-01T00:00:00Z"),
-        *("\uff12013-01-01T10:00:00Z"),
+        "\uff12013-01-01T10:00:00Z",
         *(True, math.nan, math.inf, 10**30, [], {}),
     ],
 )
@@ -155,8 +155,9 @@ def test_anything_json_can_say_becomes_a_row_or_a_rejection_and_always_the_same(
 
 def test_timestamps_are_converted_in_repeated_fields_and_in_messages_below() -> None:
     encoder = Encoder(sample("shop.Order"))
-    row = encoder.encode({"seen_at": ["2013-01-01T10:00:00Z", 1_357_034_400]})
+    row = encoder.encode({"id": "a", "seen_at": ["2013-01-01T10:00:00Z", 1_357_034_400]})
     assert isinstance(row, bytes)
     order: Any = sample("shop.Order").FromString(row)
     assert list(order.seen_at) == [HOUR_US, HOUR_US]
-    assert rejection(encoder.encode({"seen_at": [1, "never"]})).field == "seen_at"
+    assert rejection(encoder.encode({"id": "a", "seen_at": [1, "never"]})).field == "seen_at"
+    assert rejection(encoder.encode({"id": "a", "lines": [{}, {"packed_at": "never"}]})).field == "lines.packed_at"

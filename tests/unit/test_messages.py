@@ -50,4 +50,4 @@ def test_options_of_a_field_are_read_and_the_rest_is_empty() -> None:
 
 def test_options_of_a_message_are_read() -> None:
     assert message_options(descriptor_of(message_class("flights.Flight"))).table_name == "flights"
-    assert message_options(described("refused.JsonNames")).use_json_names
+    assert message_options(described("annotated.JsonNames")).use_json_names
