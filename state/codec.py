@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 from state.errors import CorruptHistory, UnknownEvent
 from state.events import Event, Position
-from state.fold import LaneState, Statement
+from state.fold import LaneState, Statement, Systemic
 from state.journal import Document, Entry
 
 SCHEMA_VERSION = 1
@@ -150,7 +150,12 @@ def encode_state(state: LaneState) -> dict[str, Any]:
         "checkpoint": _plain(state.checkpoint),
         "unsettled": [encode_event(batch) for batch in state.unsettled],
         "outbox": [asdict(statement) for statement in state.outbox],
+        "systemic": asdict(state.systemic) if state.systemic else None,
     }
+
+
+_SINCE_DEAD_LETTERS = ("systemic", "paused", "pause_reason")
+"""Fields that the first snapshots do not have: nothing of the kind could happen then."""
 
 
 def decode_state(document: Document) -> LaneState:
@@ -165,10 +170,11 @@ def decode_state(document: Document) -> LaneState:
     if version > SCHEMA_VERSION or document.keys() - names - {"schema_version"}:
         raise UnknownEvent(f"snapshot of schema version {version} is not known; {_NEWER}")
     try:
-        values = {name: document[name] for name in names}
+        values = {name: document[name] for name in names if name in document or name not in _SINCE_DEAD_LETTERS}
         values["checkpoint"] = _typed(values["checkpoint"], Position)
         values["unsettled"] = tuple(decode_event(batch, version) for batch in values["unsettled"])
         values["outbox"] = tuple(Statement(**statement) for statement in values["outbox"])
+        values["systemic"] = Systemic(**document["systemic"]) if document.get("systemic") else None
         return LaneState(**values)
     except (KeyError, TypeError) as error:
         raise CorruptHistory(f"snapshot is not whole ({error}); run `ingestor ledger verify`") from error

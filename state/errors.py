@@ -24,3 +24,7 @@ class CorruptHistory(LedgerError):
 
 class UnknownEvent(LedgerError):
     """The journal holds an event type or schema version newer than this code: deploy the newer version again."""
+
+
+class Refused(LedgerError):
+    """The ledger's rules do not allow this now: the message says what state the batch is in and what can be done."""

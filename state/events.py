@@ -1,8 +1,7 @@
 """What can happen on a lane, as frozen facts in the past tense.
 
-An event says what happened and nothing about storage. Its `TYPE` is the stable name under which it is stored for
-ever (never a class path); fields are plain values (`str`, `int`, `bool`, `bytes`, tuples and mappings of them), so
-every event survives a round trip through the codec unchanged. Floats are avoided: they do not hash alike everywhere.
+An event's `TYPE` is the stable name under which it is stored for ever (never a class path); its fields are plain values
+(`str`, `int`, `bool`, `bytes`, tuples and mappings of them; floats do not hash alike everywhere).
 """
 
 from collections.abc import Mapping
@@ -11,6 +10,9 @@ from typing import ClassVar
 
 DIGEST_SIZE = 16
 """Bytes of a `row_digest` or `record_digest`: the first half of a SHA-256."""
+
+OPS_LANE = "ops"
+"""The operators' lane: it alone says what becomes of a batch after it was dead-lettered."""
 
 Packed = bytes
 """Digests one after the other, `DIGEST_SIZE` bytes each."""
@@ -46,10 +48,9 @@ class RunHeartbeat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchAttempted:
-    """The intent to append a batch; durable before its first byte is sent.
+    """The intent to append the `rows` + `rejected` records between `start` and `end`; durable before the first byte.
 
-    `rows` + `rejected` records of the source lie between `start` and `end`. `tail` packs the record digests (16 bytes
-    each) of the batch's records that belong to the page at `end.cursor`; empty when `end.taken` is 0.
+    `tail` packs the record digests of those that belong to the page at `end.cursor`; empty when `end.taken` is 0.
     """
 
     TYPE: ClassVar[str] = "batch_attempted"
@@ -66,9 +67,7 @@ class BatchAttempted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordsRejected:
-    """Records of a batch that cannot become rows; their originals are durable at `object`. Shares the entry that
-    settles the batch.
-    """
+    """Records that cannot be rows, durable at `object`; once a stage (`encode`, `append`), in the settling entry."""
 
     TYPE: ClassVar[str] = "records_rejected"
     batch_id: str
@@ -90,10 +89,28 @@ class BatchCommitted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BatchSuperseded:
-    """The source no longer yields what was attempted: the batch's rows, if any landed, stay invisible for ever.
-    The version of the entry is the lane's new epoch.
+class BatchDeadLettered:
+    """The batch is set aside: all its rows are durable at `object`, and the lane goes on after it.
+
+    `kind` is `batch` (this one cannot be taken) or `systemic` (none could be). `storage_error` is the number of the
+    `StorageError` code, 0 without one; `fingerprint` groups failures that are alike.
     """
+
+    TYPE: ClassVar[str] = "batch_dead_lettered"
+    batch_id: str
+    kind: str
+    code: str
+    storage_error: int
+    error: str
+    fingerprint: str
+    attempts: int
+    object: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSuperseded:
+    """The source no longer yields this: its rows stay invisible for ever. The entry's version is the new epoch."""
 
     TYPE: ClassVar[str] = "batch_superseded"
     batch_id: str
@@ -128,14 +145,159 @@ class RunFailed:
     summary: Mapping[str, str | int | bool | None] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paused:
+    """A person stopped the lane: runs skip until it is resumed."""
+
+    TYPE: ClassVar[str] = "paused"
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """A person let the lane go on."""
+
+    TYPE: ClassVar[str] = "resumed"
+    actor: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayStarted:
+    """The intent to append a dead batch again, or, with `indexes`, repaired records of a batch.
+
+    Only the replayer of this `token` may say how it ended, until another takes over. `digests` packs the row digests of
+    the repaired records in the order of `indexes`. `receipt` is empty outside a bulk replay.
+    """
+
+    TYPE: ClassVar[str] = "replay_started"
+    batch_id: str
+    token: str
+    actor: str
+    reason: str
+    receipt: str
+    forced: bool
+    indexes: tuple[int, ...]
+    digests: Packed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplaySucceeded:
+    """BigQuery acknowledged every row of the dead batch that was not rejected: `rows` of them."""
+
+    TYPE: ClassVar[str] = "replay_succeeded"
+    batch_id: str
+    token: str
+    actor: str
+    rows: int
+    attempts: int
+    receipt: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayFailed:
+    """BigQuery refused again. With `indexes`: these repaired records, so another repair of them may be tried."""
+
+    TYPE: ClassVar[str] = "replay_failed"
+    batch_id: str
+    token: str
+    actor: str
+    code: str
+    error: str
+    fingerprint: str
+    receipt: str
+    indexes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchDiscarded:
+    """A person closed a dead batch without sending it."""
+
+    TYPE: ClassVar[str] = "batch_discarded"
+    batch_id: str
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchReopened:
+    """A person took a discard back."""
+
+    TYPE: ClassVar[str] = "batch_reopened"
+    batch_id: str
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordReplayed:
+    """Repaired records landed, with these row digests; the batch's status is none of their business."""
+
+    TYPE: ClassVar[str] = "record_replayed"
+    batch_id: str
+    token: str
+    actor: str
+    indexes: tuple[int, ...]
+    digests: Packed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordDiscarded:
+    """A person closed rejected records without repairing them."""
+
+    TYPE: ClassVar[str] = "record_discarded"
+    batch_id: str
+    actor: str
+    reason: str
+    indexes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptOpened:
+    """A bulk replay of exactly these batches, as a filter found them. Without `batch_ids`: it goes on after a stop."""
+
+    TYPE: ClassVar[str] = "receipt_opened"
+    receipt: str
+    actor: str
+    reason: str
+    filter: Mapping[str, str]
+    batch_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptClosed:
+    """A bulk replay ended: `status` is `done` (what it did not try it skipped), `stopped` or `failed`."""
+
+    TYPE: ClassVar[str] = "receipt_closed"
+    receipt: str
+    actor: str
+    status: str
+
+
+OpsEvent = (
+    ReplayStarted
+    | ReplaySucceeded
+    | ReplayFailed
+    | BatchDiscarded
+    | BatchReopened
+    | RecordReplayed
+    | RecordDiscarded
+    | ReceiptOpened
+    | ReceiptClosed
+)
+"""What only the lane `ops` holds."""
 Event = (
     RunStarted
     | RunHeartbeat
     | BatchAttempted
     | RecordsRejected
     | BatchCommitted
+    | BatchDeadLettered
     | BatchSuperseded
     | BatchesPublished
     | RunFinished
     | RunFailed
+    | Paused
+    | Resumed
+    | OpsEvent
 )

@@ -7,8 +7,7 @@ here waits on an unreachable Firestore for the client's default of minutes.
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from google.api_core import exceptions
@@ -17,16 +16,14 @@ from google.auth.exceptions import GoogleAuthError
 
 from state.codec import entry_document, entry_from_document
 from state.errors import LedgerError, LedgerUnavailable, OutcomeUnknown, VersionConflict
-from state.index import BATCH_FIELDS
-from state.journal import Commit, Committed, Document, Snapshot, StoredEntry
+from state.firestore_queries import batches_query, from_stored, receipts_query, to_stored
+from state.journal import ALL_BATCHES, BatchQuery, Commit, Committed, Document, Snapshot, StoredEntry, Token
 
 CALL_S = 10.0
 """Deadline of one RPC."""
 READ_BUDGET_S = 12.0
 """Time of one read with all its tries."""
 _READ_PAUSES_S = (0.1, 0.3, 1.0, 2.0, 4.0)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_US = timedelta(microseconds=1)
 _NAME = "__name__"
 
 _ONCE: Any = Retry(predicate=if_exception_type())
@@ -85,10 +82,10 @@ class FirestoreJournal:
         """See `Journal.commit`."""
         batch = self._client.batch()
         batch.create(self._entry(commit.lane, commit.entry.version), _entry_fields(commit))
-        for collection, documents in (("batches", commit.batches), ("runs", commit.runs)):
+        indexes = (("batches", commit.batches), ("runs", commit.runs), ("receipts", commit.receipts))
+        for collection, documents in indexes:
             for key, fields in documents.items():
-                stored = _to_stored(fields)
-                batch.set(self._root.collection(collection).document(_id(key)), stored, merge=list(stored))
+                self._merge(batch, self._document(collection, key), fields, commit, is_batch=collection == "batches")
         if commit.snapshot is not None:
             self._replace_snapshot(batch, commit)
         try:
@@ -96,6 +93,15 @@ class FirestoreJournal:
         except (exceptions.GoogleAPICallError, exceptions.RetryError, GoogleAuthError) as error:
             raise _of_commit(f"lane {commit.lane} version {commit.entry.version}", error) from error
         return Committed(len(results), results[-1].update_time if commit.snapshot is not None else None)
+
+    def _merge(self, batch: Any, reference: Any, fields: Document, commit: Commit, *, is_batch: bool) -> None:  # noqa: ANN401
+        """Names of fields hold no dots, so that an update and a merge write whole fields."""
+        stored = to_stored(fields)
+        if is_batch and reference.id in commit.batch_tokens:
+            token = commit.batch_tokens[reference.id]
+            batch.update(reference, stored, option=self._client.write_option(last_update_time=token))
+        else:
+            batch.set(reference, stored, merge=list(stored))
 
     def _replace_snapshot(self, batch: Any, commit: Commit) -> None:  # noqa: ANN401
         """Last of the commit. The state is one field, so that an update replaces it whole."""
@@ -131,32 +137,39 @@ class FirestoreJournal:
 
     def read_batch(self, batch_id: str) -> Document | None:
         """See `Journal.read_batch`."""
-        found = self._get(self._root.collection("batches").document(_id(batch_id)))
-        return _from_stored(found.to_dict()) if found.exists else None
+        found = self.read_batch_for_update(batch_id)
+        return found[0] if found else None
 
-    def list_batches(
-        self, *, status: str | None = None, lane: str | None = None, limit: int = 100, after: str | None = None
-    ) -> Sequence[Document]:
+    def read_batch_for_update(self, batch_id: str) -> tuple[Document, Token] | None:
+        """See `Journal.read_batch_for_update`."""
+        found = self._get(self._document("batches", batch_id))
+        return (from_stored(found.to_dict()), found.update_time) if found.exists else None
+
+    def list_batches(self, query: BatchQuery = ALL_BATCHES, *, limit: int = 100) -> Sequence[Document]:
         """See `Journal.list_batches`."""
-        from google.cloud.firestore import FieldFilter  # noqa: PLC0415 - see client_for
+        asked = batches_query(self._root.collection("batches"), query, limit)
+        return [from_stored(found.to_dict()) for found in self._list(asked)]
 
-        batches = self._root.collection("batches")
-        query = batches.select([_to_stored_name(name) for name in BATCH_FIELDS]).order_by(_NAME).limit(limit)
-        for name, value in (("status", status), ("lane", lane)):
-            query = query if value is None else query.where(filter=FieldFilter(name, "==", value))
-        query = query if after is None else query.start_after({_NAME: batches.document(_id(after))})
-        return [_from_stored(found.to_dict()) for found in self._list(query)]
+    def read_receipt(self, receipt: str) -> Document | None:
+        """See `Journal.read_receipt`."""
+        found = self._get(self._document("receipts", receipt))
+        return from_stored(found.to_dict()) if found.exists else None
+
+    def list_receipts(self, *, limit: int = 100, after: str | None = None) -> Sequence[Document]:
+        """See `Journal.list_receipts`."""
+        asked = receipts_query(self._root.collection("receipts"), after, limit)
+        return [from_stored(found.to_dict()) for found in self._list(asked)]
 
     def list_runs(self, *, limit: int = 100, before: str | None = None) -> Sequence[Document]:
         """See `Journal.list_runs`."""
         query = self._root.collection("runs").order_by("run_id", direction="DESCENDING").limit(limit)
         query = query if before is None else query.start_after({"run_id": before})
-        return [_from_stored(found.to_dict()) for found in self._list(query)]
+        return [from_stored(found.to_dict()) for found in self._list(query)]
 
     def create_skip(self, skip_id: str, document: Document, expire_at_us: int) -> None:
         """See `Journal.create_skip`."""
-        fields = _to_stored({**document, "expire_at_us": expire_at_us})
-        reference = self._root.collection("skips").document(_id(skip_id))
+        fields = to_stored({**document, "expire_at_us": expire_at_us})
+        reference = self._document("skips", skip_id)
 
         def create(timeout: float) -> None:
             try:
@@ -174,6 +187,9 @@ class FirestoreJournal:
 
     def _lane(self, lane: str) -> Any:  # noqa: ANN401
         return self._root.collection("lanes").document(_id(lane))
+
+    def _document(self, collection: str, key: str) -> Any:  # noqa: ANN401
+        return self._root.collection(collection).document(_id(key))
 
     def _entry(self, lane: str, version: int) -> Any:  # noqa: ANN401
         return self._lane(lane).collection("journal").document(f"{version:012d}")
@@ -231,24 +247,7 @@ def _id(name: str) -> str:
 
 def _entry_fields(commit: Commit) -> dict[str, Any]:
     expiry = {} if commit.expire_at_us is None else {"expire_at_us": commit.expire_at_us}
-    return _to_stored({**entry_document(commit.entry), **expiry})
-
-
-def _to_stored_name(name: str) -> str:
-    return "expire_at" if name == "expire_at_us" else name
-
-
-def _to_stored(fields: Document) -> dict[str, Any]:
-    """TTL needs a native timestamp; a document without one never expires."""
-    stored = {_to_stored_name(name): value for name, value in fields.items()}
-    expire_at_us = stored.get("expire_at")
-    return stored if expire_at_us is None else {**stored, "expire_at": _EPOCH + expire_at_us * _US}
-
-
-def _from_stored(stored: Mapping[str, Any]) -> dict[str, Any]:
-    fields = {"expire_at_us" if name == "expire_at" else name: value for name, value in stored.items()}
-    expire_at = fields.get("expire_at_us")
-    return fields if expire_at is None else {**fields, "expire_at_us": (expire_at - _EPOCH) // _US}
+    return to_stored({**entry_document(commit.entry), **expiry})
 
 
 def _stored_entry(found: Any) -> StoredEntry:  # noqa: ANN401

@@ -12,18 +12,30 @@ from state.events import (
     DIGEST_SIZE,
     BatchAttempted,
     BatchCommitted,
+    BatchDeadLettered,
+    BatchDiscarded,
     BatchesPublished,
+    BatchReopened,
     BatchSuperseded,
     Event,
+    Paused,
     Position,
+    ReceiptClosed,
+    ReceiptOpened,
+    RecordDiscarded,
+    RecordReplayed,
     RecordsRejected,
+    ReplayFailed,
+    ReplayStarted,
+    ReplaySucceeded,
+    Resumed,
     RunFailed,
     RunFinished,
     RunHeartbeat,
     RunStarted,
 )
 
-StatementStatus = Literal["COMMITTED", "SUPERSEDED"]
+StatementStatus = Literal["COMMITTED", "SUPERSEDED", "DISCARDED"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +62,18 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
+class Systemic:
+    """The failure that would meet every batch, as its first dead-lettered batch met it: open until a run finishes."""
+
+    code: str
+    error: str
+    fingerprint: str
+    run_id: str
+    version: int
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class LaneState:
     """Everything a run needs to go on. Its size depends on the last run, never on the lane's age."""
 
@@ -72,9 +96,13 @@ class LaneState:
     """Version of the newest entry a run wrote."""
     run_open: bool = False
     """Whether that run has neither finished nor failed."""
+    systemic: Systemic | None = None
+    """Set by the first systemic dead letter, cleared when a run finishes: the next run probes before it reads."""
+    paused: bool = False
+    pause_reason: str = ""
 
 
-def evolve(state: LaneState, event: Event, moment: Moment) -> LaneState:  # noqa: PLR0911 - one a kind of event
+def evolve(state: LaneState, event: Event, moment: Moment) -> LaneState:  # noqa: C901, PLR0911, PLR0912 - one a kind
     """Return the state after one more event.
 
     Raises:
@@ -85,25 +113,35 @@ def evolve(state: LaneState, event: Event, moment: Moment) -> LaneState:  # noqa
     match event:
         case RunStarted():
             return replace(state, run_id=event.run_id, run_open=True)
-        case RunHeartbeat() | RecordsRejected():
-            return state
         case BatchAttempted():
             return _attempt(state, event)
         case BatchCommitted():
-            return _settle(state, event, moment)
+            return _owe(_settle(state, event), event.batch_id, "COMMITTED", moment, rows=event.rows)
+        case BatchDeadLettered():
+            settled = _settle(state, event)
+            return _systemic(settled, event, moment) if event.kind == "systemic" else settled
         case BatchSuperseded():
-            first = _first_unsettled(state, event.batch_id)
-            statement = Statement(first.batch_id, "SUPERSEDED", 0, moment.version, moment.run_id, moment.at_us)
-            return replace(
-                state,
-                unsettled=state.unsettled[1:],
-                outbox=(*state.outbox, statement),
-                epoch=moment.version,
-            )
+            _first_unsettled(state, event.batch_id)
+            left = replace(state, unsettled=state.unsettled[1:], epoch=moment.version)
+            return _owe(left, event.batch_id, "SUPERSEDED", moment)
         case BatchesPublished():
             return replace(state, outbox=tuple(s for s in state.outbox if s.version > event.through))
-        case RunFinished() | RunFailed():
+        case RunFinished():
+            return replace(state, run_open=False, systemic=None)
+        case RunFailed():
             return replace(state, run_open=False)
+        case Paused():
+            return replace(state, paused=True, pause_reason=event.reason)
+        case Resumed():
+            return replace(state, paused=False, pause_reason="")
+        case ReplaySucceeded():
+            return _owe(state, event.batch_id, "COMMITTED", moment, rows=event.rows)
+        case BatchDiscarded():
+            return _owe(state, event.batch_id, "DISCARDED", moment)
+        case RunHeartbeat() | RecordsRejected() | ReplayStarted() | ReplayFailed() | BatchReopened():
+            return state
+        case RecordReplayed() | RecordDiscarded() | ReceiptOpened() | ReceiptClosed():
+            return state
         case _:
             assert_never(event)
 
@@ -137,19 +175,23 @@ def _first_unsettled(state: LaneState, batch_id: str) -> BatchAttempted:
     return state.unsettled[0]
 
 
-def _settle(state: LaneState, event: BatchCommitted, moment: Moment) -> LaneState:
+def _settle(state: LaneState, event: BatchCommitted | BatchDeadLettered) -> LaneState:
     batch = _first_unsettled(state, event.batch_id)
-    if batch.epoch != state.epoch:  # an earlier batch was superseded: committing would pass over its records
+    if batch.epoch != state.epoch:  # an earlier batch was superseded: settling would pass over its records
         message = f"outcome of batch {batch.batch_id} of epoch {batch.epoch}, but the lane is in epoch {state.epoch}"
         raise CorruptHistory(message)
-    statement = Statement(batch.batch_id, "COMMITTED", event.rows, moment.version, moment.run_id, moment.at_us)
-    return replace(
-        state,
-        checkpoint=batch.end,
-        boundary=_boundary(state, batch),
-        unsettled=state.unsettled[1:],
-        outbox=(*state.outbox, statement),
-    )
+    return replace(state, checkpoint=batch.end, boundary=_boundary(state, batch), unsettled=state.unsettled[1:])
+
+
+def _owe(state: LaneState, batch_id: str, status: StatementStatus, moment: Moment, *, rows: int = 0) -> LaneState:
+    """Owe the ledger table a statement."""
+    statement = Statement(batch_id, status, rows, moment.version, moment.run_id, moment.at_us)
+    return replace(state, outbox=(*state.outbox, statement))
+
+
+def _systemic(state: LaneState, event: BatchDeadLettered, moment: Moment) -> LaneState:
+    met = Systemic(event.code, event.error, event.fingerprint, moment.run_id, moment.version, moment.at_us)
+    return replace(state, systemic=state.systemic or met)
 
 
 def _boundary(state: LaneState, batch: BatchAttempted) -> bytes:

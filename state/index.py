@@ -10,13 +10,18 @@ from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 from state.codec import encode_event
+from state.errors import CorruptHistory
 from state.events import (
+    OPS_LANE,
     BatchAttempted,
     BatchCommitted,
+    BatchDeadLettered,
     BatchesPublished,
     BatchSuperseded,
     Event,
+    Paused,
     RecordsRejected,
+    Resumed,
     RunFailed,
     RunFinished,
     RunHeartbeat,
@@ -45,8 +50,26 @@ BATCH_FIELDS = (
     "settled_at_us",
     "attempts",
     "latency_ms",
+    "error_code",
+    "storage_error",
+    "error",
+    "fingerprint",
+    "dead_kind",
+    "dead_object",
+    "dead_generation",
+    "dead_version",
+    "dead_at_us",
+    "replays",
+    "replay_token",
+    "last_actor",
+    "last_reason",
+    "last_answer",
+    "ops_version",
+    "ops_at_us",
+    "rejections",
     "rejected_indexes",
-    "rejected_object",
+    "repairs",
+    "discarded_indexes",
     "open_records",
     "expire_at_us",
 )
@@ -59,10 +82,30 @@ _NOT_YET_SETTLED: Document = {
     "settled_at_us": None,
     "attempts": 0,
     "latency_ms": None,
+    "error_code": None,
+    "storage_error": 0,
+    "error": None,
+    "fingerprint": None,
+    "dead_kind": None,
+    "dead_object": None,
+    "dead_generation": None,
+    "dead_version": None,
+    "dead_at_us": None,
+    "replays": 0,
+    "replay_token": None,
+    "last_actor": None,
+    "last_reason": None,
+    "last_answer": None,
+    "ops_version": None,
+    "ops_at_us": None,
+    "rejections": [],
     "rejected_indexes": [],
-    "rejected_object": None,
+    "repairs": {},
+    "discarded_indexes": [],
     "open_records": 0,
 }
+
+Outcome = RecordsRejected | BatchCommitted | BatchDeadLettered | BatchSuperseded
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,82 +114,120 @@ class IndexChanges:
 
     batches: dict[str, dict[str, Any]] = field(default_factory=dict)
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    receipts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def merge(self, later: "IndexChanges") -> None:
         """Merge what a later entry changes into this."""
-        for mine, theirs in ((self.batches, later.batches), (self.runs, later.runs)):
+        pairs = ((self.batches, later.batches), (self.runs, later.runs), (self.receipts, later.receipts))
+        for mine, theirs in pairs:
             for key, document in theirs.items():
                 mine.setdefault(key, {}).update(document)
 
 
-def index_changes(  # noqa: PLR0913 - what an entry is, and where it stands
+def index_changes(  # noqa: C901, PLR0913 - what an entry is, and where it stands
     pipeline: str, lane: str, before: LaneState, events: Iterable[Event], moment: Moment, *, retention_us: int
 ) -> IndexChanges:
-    """Return what one entry changes. `before` is the lane's state without it: it tells which run was taken over.
+    """Return what one entry of a source lane changes. `before`, the lane's state without it, tells who was taken over.
 
     A document that nobody needs to act on any more carries `expire_at_us`, the entry's time plus `retention_us`:
     a run that ended, a batch superseded, or committed without open rejected records.
+
+    Raises:
+        CorruptHistory: the lane is the operators', or the event is one of theirs.
     """
+    if lane == OPS_LANE:
+        raise CorruptHistory(f"lane {lane} is the operators': what happens on it changes documents as they were read")
     changes = IndexChanges()
     expire_at_us = moment.at_us + retention_us
     for event in events:
         match event:
-            case BatchAttempted() | RecordsRejected() | BatchCommitted() | BatchSuperseded():
-                changes.batches.setdefault(event.batch_id, {}).update(_batch(pipeline, lane, event, moment, changes))
+            case BatchAttempted():
+                changes.batches.setdefault(event.batch_id, {}).update(_attempted(pipeline, lane, event, moment))
+            case RecordsRejected() | BatchCommitted() | BatchDeadLettered() | BatchSuperseded():
+                batch = changes.batches.setdefault(event.batch_id, {})
+                batch.update(_outcome(batch, event, moment))
             case RunStarted():
                 if before.run_open and before.run_id != event.run_id:
                     changes.runs[before.run_id] = _taken_over(lane, before.run_id, event, moment, expire_at_us)
                 changes.runs.setdefault(event.run_id, {}).update(_started(lane, event, moment))
             case RunFinished() | RunFailed():
                 changes.runs.setdefault(event.run_id, {}).update(_ended(lane, event, moment, expire_at_us))
-            case RunHeartbeat() | BatchesPublished():
+            case RunHeartbeat() | BatchesPublished() | Paused() | Resumed():
                 pass
             case _:
-                assert_never(event)
+                raise CorruptHistory(f"{event.TYPE} stands on lane {lane}; only lane {OPS_LANE} may say so")
     for batch in changes.batches.values():
-        if _is_done(batch):
+        if is_done(batch):
             batch["expire_at_us"] = expire_at_us
     return changes
 
 
-def _batch(
-    pipeline: str,
-    lane: str,
-    event: BatchAttempted | RecordsRejected | BatchCommitted | BatchSuperseded,
-    moment: Moment,
-    changes: IndexChanges,
-) -> dict[str, Any]:
+def _attempted(pipeline: str, lane: str, event: BatchAttempted, moment: Moment) -> dict[str, Any]:
+    document = encode_event(event)
+    attempt = {name: document[name] for name in _OF_THE_ATTEMPT}
+    stamps = {
+        "attempted_version": moment.version,
+        "attempted_run": moment.run_id,
+        "attempted_at_us": moment.at_us,
+    }
+    return {"pipeline": pipeline, "lane": lane, "status": "ATTEMPTED", **attempt, **stamps, **_NOT_YET_SETTLED}
+
+
+def _outcome(batch: Mapping[str, Any], event: Outcome, moment: Moment) -> dict[str, Any]:
     match event:
-        case BatchAttempted():
-            document = encode_event(event)
-            attempt = {name: document[name] for name in _OF_THE_ATTEMPT}
-            stamps = {
-                "attempted_version": moment.version,
-                "attempted_run": moment.run_id,
-                "attempted_at_us": moment.at_us,
-            }
-            return {"pipeline": pipeline, "lane": lane, "status": "ATTEMPTED", **attempt, **stamps, **_NOT_YET_SETTLED}
         case RecordsRejected():
-            before = changes.batches.get(event.batch_id, {}).get("rejected_indexes", [])
-            indexes = sorted({*before, *event.indexes})
-            counts = {"rejected": len(indexes), "open_records": len(indexes)}
-            return {"rejected_indexes": indexes, "rejected_object": event.object, **counts}
+            return _rejected(batch, event)
         case BatchCommitted():
             outcome = {"rows": event.rows, "attempts": event.attempts, "latency_ms": event.latency_ms}
             return {"status": "COMMITTED", **_settled(moment), **outcome}
+        case BatchDeadLettered():
+            return {"status": "DEAD_LETTERED", **_settled(moment), **_dead(event, moment)}
         case BatchSuperseded():
             return {"status": "SUPERSEDED", **_settled(moment)}
         case _:
             assert_never(event)
 
 
+def _rejected(batch: Mapping[str, Any], event: RecordsRejected) -> dict[str, Any]:
+    """All rejections of a batch share one entry, so what the entry changed before is all there was before."""
+    rejection = {
+        "stage": event.stage,
+        "indexes": list(event.indexes),
+        "object": event.object,
+        "generation": event.generation,
+    }
+    indexes = sorted({*batch.get("rejected_indexes", []), *event.indexes})
+    return {
+        "rejections": [*batch.get("rejections", []), rejection],
+        "rejected_indexes": indexes,
+        "rejected": len(indexes),
+        "open_records": len(indexes),
+    }
+
+
+def _dead(event: BatchDeadLettered, moment: Moment) -> dict[str, Any]:
+    return {
+        "attempts": event.attempts,
+        "error_code": event.code,
+        "storage_error": event.storage_error,
+        "error": event.error,
+        "fingerprint": event.fingerprint,
+        "dead_kind": event.kind,
+        "dead_object": event.object,
+        "dead_generation": event.generation,
+        "dead_version": moment.version,
+        "dead_at_us": moment.at_us,
+    }
+
+
 def _settled(moment: Moment) -> dict[str, Any]:
     return {"settled_version": moment.version, "settled_run": moment.run_id, "settled_at_us": moment.at_us}
 
 
-def _is_done(batch: Mapping[str, Any]) -> bool:
+def is_done(batch: Mapping[str, Any]) -> bool:
+    """Tell whether nobody needs to act on a batch any more, so that its document may age out."""
     status = batch.get("status")
-    return status == "SUPERSEDED" or (status == "COMMITTED" and not batch.get("open_records"))
+    return status == "SUPERSEDED" or (status in {"COMMITTED", "DISCARDED"} and not batch.get("open_records"))
 
 
 def _started(lane: str, event: RunStarted, moment: Moment) -> dict[str, Any]:

@@ -6,14 +6,17 @@ Everything clever (nonces, refolding, snapshots, hashes) lives above, in `state.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
 
 Document = Mapping[str, Any]
 """Plain values only: str, int, bool, None, bytes, lists and mappings of them."""
 
 Token = object
-"""Opaque proof of which write of a snapshot was read (Firestore: its update time)."""
+"""Opaque proof of which write of a document was read (Firestore: its update time)."""
+
+Time = Literal["attempted_at_us", "dead_at_us"]
+"""What batches are listed by: when they were attempted (all have it) or when they were dead-lettered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,19 +54,77 @@ class Snapshot:
 class Commit:
     """What one atomic write changes.
 
-    `batches` and `runs` map a document's id to the fields to merge into it (created when absent; other fields stay).
-    `snapshot` replaces the lane document; `snapshot_token` is the token it was last read or written with, None when it
-    must not exist yet. `expire_at_us` is when the entry may be aged out; None: never. An index document may carry
-    `expire_at_us` itself; adapters store it as the native type their TTL needs.
+    `batches`, `runs` and `receipts` map a document's id to the fields to merge into it (created when absent; other
+    fields stay). `batch_tokens` names those of `batches` that must still be as they were read. `snapshot` replaces the
+    lane document; `snapshot_token` is the token it was last read or written with, None when it must not exist yet.
+    `expire_at_us` is when the entry may be aged out; None: never. An index document may carry `expire_at_us` itself,
+    None again when it must stay; adapters store it as the native type their TTL needs.
     """
 
     lane: str
     entry: Entry
     batches: Mapping[str, Document] = field(default_factory=dict)
     runs: Mapping[str, Document] = field(default_factory=dict)
+    receipts: Mapping[str, Document] = field(default_factory=dict)
+    batch_tokens: Mapping[str, Token] = field(default_factory=dict)
     snapshot: Document | None = None
     snapshot_token: Token | None = None
     expire_at_us: int | None = None
+
+    def __post_init__(self) -> None:
+        if unchanged := self.batch_tokens.keys() - self.batches.keys():
+            raise ValueError(f"tokens of batches that the commit does not change: {', '.join(sorted(unchanged))}")
+
+    @property
+    def writes(self) -> int:
+        """How many documents it writes."""
+        return 1 + len(self.batches) + len(self.runs) + len(self.receipts) + (self.snapshot is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchQuery:
+    """Which batches to list: those that agree with everything given.
+
+    `run` is the run that attempted them. They come newest first by `by`; `since_us` (included) and `until_us` (not
+    included) bound that time, in microseconds since 1970. Both times are written once, so paging is stable: `after` is
+    the `page_key` of the last batch of the page before.
+    """
+
+    status: str | None = None
+    lane: str | None = None
+    run: str | None = None
+    fingerprint: str | None = None
+    by: Time = "attempted_at_us"
+    since_us: int | None = None
+    until_us: int | None = None
+    after: str | None = None
+
+    @property
+    def equals(self) -> dict[str, str]:
+        """The fields that must have these values."""
+        asked = {"status": self.status, "lane": self.lane, "attempted_run": self.run, "fingerprint": self.fingerprint}
+        return {name: value for name, value in asked.items() if value is not None}
+
+    def following(self, last: Document) -> "BatchQuery":
+        """Return the query of the page after the one that ends with this batch."""
+        return replace(self, after=page_key(last[self.by], last["batch_id"]))
+
+
+def page_key(at_us: int, key: str) -> str:
+    """Return where a page ends whose last document has this time and id."""
+    return f"{at_us:020d}~{key}"
+
+
+def from_page_key(text: str) -> tuple[int, str]:
+    """Return the time and the id that a page key holds.
+
+    Raises:
+        ValueError: it is no page key.
+    """
+    at_us, separator, key = text.partition("~")
+    if not (separator and key and at_us.isdecimal()):
+        raise ValueError(f"{text!r} is no page of this list; start again from the first page")
+    return int(at_us), key
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +133,9 @@ class Committed:
 
     writes: int
     snapshot_token: Token | None = None
+
+
+ALL_BATCHES = BatchQuery()
 
 
 class Journal(Protocol):
@@ -85,7 +149,7 @@ class Journal(Protocol):
         """Apply all of it or nothing.
 
         Raises:
-            VersionConflict: the version exists, or the snapshot is not the one the token names.
+            VersionConflict: the version exists, or the snapshot or a batch is not the one its token names.
             OutcomeUnknown: no answer, or one that does not tell; the commit may have been applied, now or later.
         """
 
@@ -104,10 +168,25 @@ class Journal(Protocol):
     def read_batch(self, batch_id: str) -> Document | None:
         """Return a batch's index document, its `row_digests` included, or None."""
 
-    def list_batches(
-        self, *, status: str | None = None, lane: str | None = None, limit: int = 100, after: str | None = None
-    ) -> Sequence[Document]:
-        """Return index documents without `row_digests`, by batch id, those after `after`. Each has `batch_id`."""
+    def read_batch_for_update(self, batch_id: str) -> tuple[Document, Token] | None:
+        """Return what `read_batch` does, and the token that a change must present to rest on it."""
+
+    def list_batches(self, query: BatchQuery = ALL_BATCHES, *, limit: int = 100) -> Sequence[Document]:
+        """Return index documents without `row_digests`, as `BatchQuery` says. Each has `batch_id` and the time asked.
+
+        Raises:
+            ValueError: `after` is no page key.
+        """
+
+    def read_receipt(self, receipt: str) -> Document | None:
+        """Return a receipt's document, or None."""
+
+    def list_receipts(self, *, limit: int = 100, after: str | None = None) -> Sequence[Document]:
+        """Return receipts without their `batch_ids`, newest first by `opened_at_us`, those after that page key.
+
+        Raises:
+            ValueError: `after` is no page key.
+        """
 
     def list_runs(self, *, limit: int = 100, before: str | None = None) -> Sequence[Document]:
         """Return run documents, newest first (run ids sort by start), those before `before`. Each has `run_id`."""

@@ -9,15 +9,16 @@ is not written later; the next open tells.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from state.codec import decode_entry, decode_state, encode_state, entry_hash, genesis, seal
 from state.errors import CorruptHistory, LedgerUnavailable, OutcomeUnknown, VersionConflict
-from state.events import Event, RunFailed, RunFinished, RunStarted
+from state.events import OPS_LANE, Event, Paused, Resumed, RunFailed, RunFinished, RunStarted
 from state.fold import LaneState, Moment, fold
-from state.index import index_changes
-from state.journal import Commit, Entry, Journal, StoredEntry, Token
+from state.index import IndexChanges, index_changes
+from state.journal import Commit, Document, Entry, Journal, StoredEntry, Token
+from state.ops_index import Held, ops_changes
 
 PAGE_ENTRIES = 50
 """Entries read at once: at most 900 KiB each, so a page of the largest still fits a small instance's memory."""
@@ -26,6 +27,10 @@ BUDGET_S = 15.0
 _PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 4.0, 5.0)
 _DAY_US = 86_400 * 1_000_000
 _NO_DIGESTS: Mapping[str, bytes] = MappingProxyType({})
+_NO_TOKENS: Mapping[str, Token] = MappingProxyType({})
+_NOTHING_HELD = Held()
+_NEVER_EXPIRE = (RunStarted, Paused, Resumed)
+_MILESTONES = (*_NEVER_EXPIRE, RunFinished, RunFailed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +52,14 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """An entry is durable at `version` and `state` is the lane's with it. `writes` counts the documents written."""
+    """An entry is durable at `version` and `state` is the lane's with it. `writes` counts the documents written,
+    `batches` are the fields that it changed of each.
+    """
 
     version: int
     state: LaneState
     writes: int
+    batches: Mapping[str, Document] = field(default_factory=dict)
 
 
 class LaneLedger:
@@ -119,10 +127,20 @@ class LaneLedger:
         """Open again, after a conflict: what was decided on the old state must be decided anew. Raises as `open`."""
         return self.open()
 
-    def append(self, events: Sequence[Event], *, run_id: str, digests: Mapping[str, bytes] = _NO_DIGESTS) -> Landed:
+    def append(
+        self,
+        events: Sequence[Event],
+        *,
+        run_id: str,
+        digests: Mapping[str, bytes] = _NO_DIGESTS,
+        held: Held = _NOTHING_HELD,
+        tokens: Mapping[str, Token] = _NO_TOKENS,
+    ) -> Landed:
         """Write the events as one entry, atomically with the index documents it changes.
 
         `run_id` is empty when a person writes. `digests` maps a batch id attempted here to its packed row digests.
+        On lane `ops` only: `held` are the documents that the events change, read since the lane was opened, and
+        `tokens` those of these batches.
 
         Raises:
             VersionConflict: somebody else wrote; nothing of this was written. Refold.
@@ -132,11 +150,13 @@ class LaneLedger:
         """
         entry = self._seal(events, run_id)
         after = fold(self.state, events, moment_of(entry), entry.hash)
-        commit = self._commit(after, events, entry, digests)
+        changes = self._changes(events, moment_of(entry), held)
+        for batch_id, packed in digests.items():
+            changes.batches[batch_id]["row_digests"] = packed
+        commit = self._commit(after, events, entry, changes, tokens)
         self._land(commit)
         self._state = after
-        writes = 1 + len(commit.batches) + len(commit.runs) + (commit.snapshot is not None)
-        return Landed(entry.version, after, writes)
+        return Landed(entry.version, after, commit.writes, commit.batches)
 
     def _seal(self, events: Sequence[Event], run_id: str) -> Entry:
         if not events:
@@ -152,19 +172,29 @@ class LaneLedger:
             prev_hash=self.state.head,
         )
 
-    def _commit(self, after: LaneState, events: Sequence[Event], entry: Entry, digests: Mapping[str, bytes]) -> Commit:
-        changes = index_changes(
-            self._pipeline, self._lane, self.state, events, moment_of(entry), retention_us=self._retention_us
-        )
-        for batch_id, packed in digests.items():
-            changes.batches[batch_id]["row_digests"] = packed
-        has_snapshot = is_milestone(events)
-        never_expires = any(isinstance(event, RunStarted) for event in events)
+    def _changes(self, events: Sequence[Event], moment: Moment, held: Held) -> IndexChanges:
+        if self._lane == OPS_LANE:
+            return ops_changes(held, events, moment, retention_us=self._retention_us)
+        where = (self._pipeline, self._lane, self.state)
+        return index_changes(*where, events, moment, retention_us=self._retention_us)
+
+    def _commit(
+        self,
+        after: LaneState,
+        events: Sequence[Event],
+        entry: Entry,
+        changes: IndexChanges,
+        tokens: Mapping[str, Token],
+    ) -> Commit:
+        has_snapshot = is_milestone(self._lane, events)
+        never_expires = any(isinstance(event, _NEVER_EXPIRE) for event in events)
         return Commit(
             lane=self._lane,
             entry=entry,
             batches=changes.batches,
             runs=changes.runs,
+            receipts=changes.receipts,
+            batch_tokens=tokens,
             snapshot=encode_state(after) if has_snapshot else None,
             snapshot_token=self._current_token() if has_snapshot else None,
             expire_at_us=None if never_expires else entry.at_us + self._retention_us,
@@ -187,7 +217,7 @@ class LaneLedger:
                 committed = self._journal.commit(commit)
             except VersionConflict:
                 if not self._has_landed(commit):
-                    raise  # no entry at this version: the snapshot is not the one the token names
+                    raise  # no entry at this version: the snapshot or a batch is not the one its token names
             except OutcomeUnknown:
                 if not self._has_landed(commit):
                     if (self._now_us() - started_us) / 1e6 + pause_s > BUDGET_S:
@@ -235,9 +265,9 @@ def moment_of(entry: Entry) -> Moment:
     return Moment(entry.version, entry.run_id, entry.at_us)
 
 
-def is_milestone(events: Iterable[Event]) -> bool:
-    """Tell whether the entry of these events replaces the lane's snapshot."""
-    return any(isinstance(event, RunStarted | RunFinished | RunFailed) for event in events)
+def is_milestone(lane: str, events: Iterable[Event]) -> bool:
+    """Tell whether the entry of these events replaces the lane's snapshot: on lane `ops` every entry does."""
+    return lane == OPS_LANE or any(isinstance(event, _MILESTONES) for event in events)
 
 
 def walk(journal: Journal, lane: str, first: int, page: int = PAGE_ENTRIES) -> Iterator[StoredEntry]:

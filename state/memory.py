@@ -6,7 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from state.errors import VersionConflict
-from state.journal import Commit, Committed, Document, Snapshot, StoredEntry
+from state.journal import (
+    ALL_BATCHES,
+    BatchQuery,
+    Commit,
+    Committed,
+    Document,
+    Snapshot,
+    StoredEntry,
+    Token,
+    from_page_key,
+)
 
 
 class MemoryJournal:
@@ -19,6 +29,8 @@ class MemoryJournal:
         self._snapshots: dict[str, Snapshot] = {}
         self._batches: dict[str, dict[str, Any]] = {}
         self._runs: dict[str, dict[str, Any]] = {}
+        self._receipts: dict[str, dict[str, Any]] = {}
+        self._revisions: dict[str, int] = {}
         self._skips: dict[str, Document] = {}
 
     def commit(self, commit: Commit) -> Committed:
@@ -27,11 +39,16 @@ class MemoryJournal:
             entries = self._entries.setdefault(commit.lane, {})
             if commit.entry.version in entries:
                 raise VersionConflict(f"lane {commit.lane}: version {commit.entry.version} exists")
+            for batch_id, expected in commit.batch_tokens.items():
+                if self._revisions.get(batch_id) != expected:
+                    raise VersionConflict(f"batch {batch_id}: it was changed since it was read")
             token = self._replace_snapshot(commit)
             entries[commit.entry.version] = (commit.entry, self._now_s())
             _merge(self._batches, commit.batches)
             _merge(self._runs, commit.runs)
-        return Committed(1 + len(commit.batches) + len(commit.runs) + (token is not None), token)
+            _merge(self._receipts, commit.receipts)
+            self._revisions.update({batch_id: self._revisions.get(batch_id, 0) + 1 for batch_id in commit.batches})
+        return Committed(commit.writes, token)
 
     def _replace_snapshot(self, commit: Commit) -> int | None:
         if commit.snapshot is None:
@@ -72,19 +89,37 @@ class MemoryJournal:
             found = self._batches.get(batch_id)
             return dict(found) if found is not None else None
 
-    def list_batches(
-        self, *, status: str | None = None, lane: str | None = None, limit: int = 100, after: str | None = None
-    ) -> Sequence[Document]:
-        """See `Journal.list_batches`."""
+    def read_batch_for_update(self, batch_id: str) -> tuple[Document, Token] | None:
+        """See `Journal.read_batch_for_update`."""
         with self._lock:
-            listed = [
-                {name: value for name, value in batch.items() if name != "row_digests"}
-                for batch_id, batch in sorted(self._batches.items())
-                if (after is None or batch_id > after)
-                and (status is None or batch.get("status") == status)
-                and (lane is None or batch.get("lane") == lane)
+            found = self._batches.get(batch_id)
+            return (dict(found), self._revisions.get(batch_id)) if found is not None else None
+
+    def list_batches(self, query: BatchQuery = ALL_BATCHES, *, limit: int = 100) -> Sequence[Document]:
+        """See `Journal.list_batches`."""
+        equals, since_us = query.equals.items(), query.since_us or 0
+        with self._lock:
+            found = [
+                batch
+                for batch in self._batches.values()
+                if all(batch.get(name) == value for name, value in equals)
+                and batch.get(query.by) is not None
+                and batch[query.by] >= since_us
+                and (query.until_us is None or batch[query.by] < query.until_us)
             ]
-        return listed[:limit]
+            return _page(found, query.by, "batch_id", without="row_digests", limit=limit, after=query.after)
+
+    def read_receipt(self, receipt: str) -> Document | None:
+        """See `Journal.read_receipt`."""
+        with self._lock:
+            found = self._receipts.get(receipt)
+            return dict(found) if found is not None else None
+
+    def list_receipts(self, *, limit: int = 100, after: str | None = None) -> Sequence[Document]:
+        """See `Journal.list_receipts`."""
+        with self._lock:
+            found = list(self._receipts.values())
+            return _page(found, "opened_at_us", "receipt", without="batch_ids", limit=limit, after=after)
 
     def list_runs(self, *, limit: int = 100, before: str | None = None) -> Sequence[Document]:
         """See `Journal.list_runs`."""
@@ -104,3 +139,19 @@ class MemoryJournal:
 def _merge(documents: dict[str, dict[str, Any]], changes: Mapping[str, Document]) -> None:
     for key, fields in changes.items():
         documents[key] = {**documents.get(key, {}), **fields}
+
+
+def _page(  # noqa: PLR0913 - what a page is
+    documents: Sequence[Document], time_field: str, key_field: str, *, without: str, limit: int, after: str | None
+) -> Sequence[Document]:
+    last = from_page_key(after) if after is not None else None
+    keyed = sorted((((found[time_field], found[key_field]), found) for found in documents), reverse=True, key=_key)
+    return [
+        {name: value for name, value in found.items() if name != without}
+        for key, found in keyed
+        if last is None or key < last
+    ][:limit]
+
+
+def _key(keyed: tuple[tuple[int, str], Document]) -> tuple[int, str]:
+    return keyed[0]

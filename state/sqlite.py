@@ -10,38 +10,33 @@ from typing import Any
 
 from state.codec import canonical, entry_document, entry_from_document, from_canonical
 from state.errors import LedgerUnavailable, OutcomeUnknown, VersionConflict
-from state.journal import Commit, Committed, Document, Snapshot, StoredEntry
+from state.journal import (
+    ALL_BATCHES,
+    BatchQuery,
+    Commit,
+    Committed,
+    Document,
+    Snapshot,
+    StoredEntry,
+    Token,
+    from_page_key,
+)
+from state.sqlite_schema import prepare
 
 BUSY_S = 10.0
 """How long a call waits for another process's commit before it gives up."""
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS lanes (
-    pipeline TEXT, lane TEXT, version INTEGER NOT NULL, document BLOB NOT NULL,
-    PRIMARY KEY (pipeline, lane)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS journal (
-    pipeline TEXT, lane TEXT, version INTEGER, document BLOB NOT NULL, created_at_us INTEGER NOT NULL,
-    expire_at_us INTEGER, PRIMARY KEY (pipeline, lane, version));
-CREATE TABLE IF NOT EXISTS batches (
-    pipeline TEXT, id TEXT, status TEXT, lane TEXT, document BLOB NOT NULL, row_digests BLOB,
-    PRIMARY KEY (pipeline, id));
-CREATE INDEX IF NOT EXISTS batches_by_status ON batches (pipeline, status, lane, id);
-CREATE TABLE IF NOT EXISTS runs (
-    pipeline TEXT, id TEXT, document BLOB NOT NULL, PRIMARY KEY (pipeline, id));
-CREATE TABLE IF NOT EXISTS skips (
-    pipeline TEXT, id TEXT, document BLOB NOT NULL, expire_at_us INTEGER NOT NULL, PRIMARY KEY (pipeline, id));
-"""
 _UPSERT_BATCH = """
-INSERT INTO batches (pipeline, id, status, lane, document, row_digests) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO batches (pipeline, id, status, lane, document, row_digests, revision) VALUES (?, ?, ?, ?, ?, ?, 1)
 ON CONFLICT DO UPDATE SET status = excluded.status, lane = excluded.lane, document = excluded.document,
-    row_digests = coalesce(excluded.row_digests, row_digests)
+    row_digests = coalesce(excluded.row_digests, row_digests), revision = revision + 1
+"""
+_UPSERT_RECEIPT = """
+INSERT INTO receipts (pipeline, id, document, opened_at_us) VALUES (?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET document = excluded.document, opened_at_us = excluded.opened_at_us
 """
 _UPSERT_RUN = """
 INSERT INTO runs (pipeline, id, document) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET document = excluded.document
-"""
-_LIST_BATCHES = """
-SELECT document FROM batches WHERE pipeline = :pipeline AND (:status IS NULL OR status = :status)
-    AND (:lane IS NULL OR lane = :lane) AND (:after IS NULL OR id > :after) ORDER BY id LIMIT :limit
 """
 _LIST_RUNS = """
 SELECT document FROM runs WHERE pipeline = :pipeline AND (:before IS NULL OR id < :before) ORDER BY id DESC LIMIT :limit
@@ -68,14 +63,24 @@ class SqliteJournal:
         with self._transaction() as connection:
             self._create_entry(connection, commit)
             self._replace_snapshot(connection, commit)
+            for batch_id, token in commit.batch_tokens.items():
+                self._check_token(connection, batch_id, token)
             for batch_id, fields in commit.batches.items():
                 self._merge_batch(connection, batch_id, fields)
             for run_id, fields in commit.runs.items():
                 merged = {**self._stored(connection, "runs", run_id), **fields}
                 connection.execute(_UPSERT_RUN, (self._pipeline, run_id, canonical(merged)))
-        has_snapshot = commit.snapshot is not None
-        writes = 1 + len(commit.batches) + len(commit.runs) + has_snapshot
-        return Committed(writes, commit.entry.version if has_snapshot else None)
+            for receipt, fields in commit.receipts.items():
+                merged = {**self._stored(connection, "receipts", receipt), **fields}
+                row = (self._pipeline, receipt, canonical(merged), merged.get("opened_at_us"))
+                connection.execute(_UPSERT_RECEIPT, row)
+        return Committed(commit.writes, commit.entry.version if commit.snapshot is not None else None)
+
+    def _check_token(self, connection: sqlite3.Connection, batch_id: str, token: Token) -> None:
+        query = "SELECT revision FROM batches WHERE pipeline = ? AND id = ?"
+        held = connection.execute(query, (self._pipeline, batch_id)).fetchone()
+        if held is None or held[0] != token:
+            raise VersionConflict(f"batch {batch_id}: it was changed since it was read")
 
     def _create_entry(self, connection: sqlite3.Connection, commit: Commit) -> None:
         document = canonical(entry_document(commit.entry))
@@ -133,19 +138,48 @@ class SqliteJournal:
 
     def read_batch(self, batch_id: str) -> Document | None:
         """See `Journal.read_batch`."""
-        query = "SELECT document, row_digests FROM batches WHERE pipeline = :pipeline AND id = :id"
+        found = self.read_batch_for_update(batch_id)
+        return found[0] if found else None
+
+    def read_batch_for_update(self, batch_id: str) -> tuple[Document, Token] | None:
+        """See `Journal.read_batch_for_update`."""
+        query = "SELECT document, row_digests, revision FROM batches WHERE pipeline = :pipeline AND id = :id"
         rows = self._read(query, {"id": batch_id})
         if not rows:
             return None
         digests = {} if rows[0][1] is None else {"row_digests": rows[0][1]}
-        return {**from_canonical(rows[0][0]), **digests}
+        return {**from_canonical(rows[0][0]), **digests}, rows[0][2]
 
-    def list_batches(
-        self, *, status: str | None = None, lane: str | None = None, limit: int = 100, after: str | None = None
-    ) -> Sequence[Document]:
+    def list_batches(self, query: BatchQuery = ALL_BATCHES, *, limit: int = 100) -> Sequence[Document]:
         """See `Journal.list_batches`."""
-        values = {"status": status, "lane": lane, "limit": limit, "after": after}
-        return [from_canonical(row[0]) for row in self._read(_LIST_BATCHES, values)]
+        where = [f"{name} = :{name}" for name in query.equals]
+        values: dict[str, object] = {**query.equals, "since_us": query.since_us or 0}
+        where.append(f"{query.by} >= :since_us")
+        if query.until_us is not None:
+            where.append(f"{query.by} < :until_us")
+            values["until_us"] = query.until_us
+        return self._list("batches", query.by, where, values, limit=limit, after=query.after)
+
+    def _list(  # noqa: PLR0913 - what a page is
+        self, table: str, by: str, where: list[str], values: dict[str, object], *, limit: int, after: str | None
+    ) -> Sequence[Document]:
+        """Return a page of a table, newest first. All names in the query are ours."""
+        if after is not None:
+            values["at_us"], values["id"] = from_page_key(after)
+            where = [*where, f"({by}, id) < (:at_us, :id)"]
+        conditions = " AND ".join(["pipeline = :pipeline", *where])
+        query = f"SELECT document FROM {table} WHERE {conditions} ORDER BY {by} DESC, id DESC LIMIT :limit"  # noqa: S608
+        return [from_canonical(row[0]) for row in self._read(query, {**values, "limit": limit})]
+
+    def read_receipt(self, receipt: str) -> Document | None:
+        """See `Journal.read_receipt`."""
+        rows = self._read("SELECT document FROM receipts WHERE pipeline = :pipeline AND id = :id", {"id": receipt})
+        return dict(from_canonical(rows[0][0])) if rows else None
+
+    def list_receipts(self, *, limit: int = 100, after: str | None = None) -> Sequence[Document]:
+        """See `Journal.list_receipts`."""
+        found = self._list("receipts", "opened_at_us", [], {}, limit=limit, after=after)
+        return [{name: value for name, value in receipt.items() if name != "batch_ids"} for receipt in found]
 
     def list_runs(self, *, limit: int = 100, before: str | None = None) -> Sequence[Document]:
         """See `Journal.list_runs`."""
@@ -212,7 +246,7 @@ def _connect(path: str) -> sqlite3.Connection:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            connection.executescript(_SCHEMA)
+            prepare(connection)
         except (
             sqlite3.Error
         ) as error:  # two processes making one file: the busy timeout does not cover the change to WAL

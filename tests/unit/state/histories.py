@@ -8,11 +8,23 @@ from state.events import (
     DIGEST_SIZE,
     BatchAttempted,
     BatchCommitted,
+    BatchDeadLettered,
+    BatchDiscarded,
     BatchesPublished,
+    BatchReopened,
     BatchSuperseded,
     Event,
+    Paused,
     Position,
+    ReceiptClosed,
+    ReceiptOpened,
+    RecordDiscarded,
+    RecordReplayed,
     RecordsRejected,
+    ReplayFailed,
+    ReplayStarted,
+    ReplaySucceeded,
+    Resumed,
     RunFailed,
     RunFinished,
     RunHeartbeat,
@@ -21,6 +33,7 @@ from state.events import (
 from state.fold import LaneState
 from state.journal import Journal
 from state.ledger import Landed, LaneLedger
+from state.ops import OpsLedger
 
 PIPELINE = "flights"
 LANE = "0"
@@ -63,6 +76,92 @@ def superseded(batch_id: str) -> BatchSuperseded:
 def rejected(batch_id: str, *indexes: int) -> RecordsRejected:
     place = f"flights/records/2026/11/23/{batch_id}.jsonl"
     return RecordsRejected(batch_id=batch_id, stage="encode", indexes=indexes, object=place, generation=7)
+
+
+def rejected_by_bigquery(batch_id: str, *indexes: int) -> RecordsRejected:
+    place = f"flights/records/2026/11/23/{batch_id}.ab12.jsonl"
+    return RecordsRejected(batch_id=batch_id, stage="append", indexes=indexes, object=place, generation=8)
+
+
+def dead(batch_id: str, *, kind: str = "batch") -> BatchDeadLettered:
+    return BatchDeadLettered(
+        batch_id=batch_id,
+        kind=kind,
+        code="INVALID_ARGUMENT",
+        storage_error=7,
+        error="field carrier is missing",
+        fingerprint="f1",
+        attempts=2,
+        object=f"flights/batches/2026/11/23/{batch_id}.binpb",
+        generation=9,
+    )
+
+
+def paused() -> Paused:
+    return Paused(actor="ann", reason="the source is being moved")
+
+
+def resumed() -> Resumed:
+    return Resumed(actor="bob")
+
+
+def replay(
+    batch_id: str, replayer: str = "t1", *indexes: int, actor: str = "ann", receipt: str = "", forced: bool = False
+) -> ReplayStarted:
+    return ReplayStarted(
+        batch_id=batch_id,
+        token=replayer,
+        actor=actor,
+        reason="the column is there now",
+        receipt=receipt,
+        forced=forced,
+        indexes=indexes,
+        digests=digests(*indexes),
+    )
+
+
+def replayed(batch_id: str, replayer: str = "t1", *, actor: str = "ann", receipt: str = "") -> ReplaySucceeded:
+    return ReplaySucceeded(batch_id=batch_id, token=replayer, actor=actor, rows=3, attempts=1, receipt=receipt)
+
+
+def not_replayed(
+    batch_id: str, replayer: str = "t1", *indexes: int, actor: str = "ann", receipt: str = ""
+) -> ReplayFailed:
+    return ReplayFailed(
+        batch_id=batch_id,
+        token=replayer,
+        actor=actor,
+        code="NOT_FOUND",
+        error="no such table",
+        fingerprint="f2",
+        receipt=receipt,
+        indexes=indexes,
+    )
+
+
+def discarded(batch_id: str) -> BatchDiscarded:
+    return BatchDiscarded(batch_id=batch_id, actor="ann", reason="a test's data")
+
+
+def reopened(batch_id: str) -> BatchReopened:
+    return BatchReopened(batch_id=batch_id, actor="bob", reason="no test after all")
+
+
+def records_replayed(batch_id: str, replayer: str = "t1", *indexes: int) -> RecordReplayed:
+    return RecordReplayed(batch_id=batch_id, token=replayer, actor="ann", indexes=indexes, digests=digests(*indexes))
+
+
+def records_discarded(batch_id: str, *indexes: int) -> RecordDiscarded:
+    return RecordDiscarded(batch_id=batch_id, actor="ann", reason="empty lines", indexes=indexes)
+
+
+def receipt_opened(receipt: str, *batch_ids: str) -> ReceiptOpened:
+    selection = {"status": "DEAD_LETTERED"} if batch_ids else {}
+    return ReceiptOpened(receipt=receipt, actor="ann", reason="after the outage", filter=selection, batch_ids=batch_ids)
+
+
+def receipt_closed(receipt: str, status: str = "done") -> ReceiptClosed:
+    return ReceiptClosed(receipt=receipt, actor="bob", status=status)
 
 
 def published(through: int) -> BatchesPublished:
@@ -120,6 +219,22 @@ def writer(
         nonce=nonce or (lambda: f"nonce-{next(_nonces)}"),
         sleep=clock.sleep,
         retention_days=90,
+    )
+
+
+def operator(
+    journal: Journal, *, clock: Clock | None = None, nonce: Callable[[], str] | None = None, run_id: str = ""
+) -> OpsLedger:
+    """Return a writer of lane `ops`. Its waits take no time."""
+    clock = clock or Clock()
+    return OpsLedger(
+        journal,
+        PIPELINE,
+        now_us=clock.read_us,
+        nonce=nonce or (lambda: f"nonce-{next(_nonces)}"),
+        sleep=clock.sleep,
+        retention_days=90,
+        run_id=run_id,
     )
 
 

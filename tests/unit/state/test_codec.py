@@ -23,17 +23,29 @@ from state.codec import (
 )
 from state.errors import CorruptHistory, UnknownEvent
 from state.events import Event, Position
-from state.fold import LaneState, Statement
+from state.fold import LaneState, Statement, Systemic
 from tests.unit.state.histories import (
     T0_US,
     attempted,
     committed,
+    dead,
     digests,
+    discarded,
     failed,
     finished,
     heartbeat,
+    not_replayed,
+    paused,
     published,
+    receipt_closed,
+    receipt_opened,
+    records_discarded,
+    records_replayed,
     rejected,
+    reopened,
+    replay,
+    replayed,
+    resumed,
     started,
     superseded,
 )
@@ -51,6 +63,19 @@ EVENTS: list[Event] = [
     published(12),
     finished(),
     failed(),
+    dead("b1"),
+    paused(),
+    resumed(),
+    replay("b1"),
+    replay("b1", "t2", 0, 4),
+    replayed("b1"),
+    not_replayed("b1"),
+    discarded("b1"),
+    reopened("b1"),
+    records_replayed("b1", "t2", 0, 4),
+    records_discarded("b1", 7),
+    receipt_opened("r1", "b1", "b2"),
+    receipt_closed("r1"),
 ]
 STATE = LaneState(
     version=9,
@@ -63,6 +88,9 @@ STATE = LaneState(
     run_id="run-1",
     run_version=9,
     run_open=True,
+    systemic=Systemic("PERMISSION_DENIED", "no", "f1", "run-1", 6, T0_US),
+    paused=True,
+    pause_reason="the source is being moved",
 )
 
 
@@ -116,7 +144,7 @@ def test_what_would_not_read_back_alike_is_refused(value: object, error: type[Ex
 @pytest.mark.parametrize(
     "document",
     [
-        {"type": "paused", "reason": "x"},
+        {"type": "lane_painted", "reason": "x"},
         {"reason": "x"},
         {"type": "run_heartbeat", "run_id": "r", "mood": "good"},
     ],
@@ -157,6 +185,12 @@ def test_a_snapshot_without_a_field_is_corrupt() -> None:
     del document["boundary"]
     with pytest.raises(CorruptHistory, match="boundary"):
         decode_state(document)
+
+
+def test_a_snapshot_from_before_there_were_dead_letters_is_read() -> None:
+    document = encode_state(dataclasses.replace(STATE, systemic=None, paused=False, pause_reason=""))
+    old = {name: value for name, value in document.items() if name not in {"systemic", "paused", "pause_reason"}}
+    assert decode_state(old) == decode_state(document)
 
 
 def test_a_stored_entry_without_a_field_is_corrupt() -> None:

@@ -3,8 +3,10 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
+from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from google.api_core import exceptions
@@ -14,6 +16,7 @@ from state.errors import LedgerError, LedgerUnavailable, OutcomeUnknown, Version
 from state.firestore import FirestoreJournal, _of_commit, client_for
 from state.fold import LaneState
 from state.index import BATCH_FIELDS
+from state.journal import BatchQuery, Time
 from tests.unit.state.histories import LANE, PIPELINE, Clock, started, writer
 
 INDEXES = json.loads((Path(__file__).parents[3] / "firestore.indexes.json").read_text())
@@ -124,7 +127,7 @@ def _override(group: str, name: str) -> dict[str, Any] | None:
     return found[0] if found else None
 
 
-@pytest.mark.parametrize("group", ["journal", "batches", "runs", "skips"])
+@pytest.mark.parametrize("group", ["journal", "batches", "runs", "skips", "receipts"])
 def test_what_expires_has_a_ttl_and_no_index_of_its_time(group: str) -> None:
     assert _override(group, "expire_at") == {
         "collectionGroup": group,
@@ -141,7 +144,8 @@ def test_the_lane_document_never_expires() -> None:
 @pytest.mark.parametrize(
     ("group", "name"),
     [("journal", "events"), ("batches", "row_digests"), ("lanes", "state"), ("runs", "error")]
-    + [("batches", name) for name in ("start", "end", "rejected_indexes", "rejected_object")],
+    + [("batches", name) for name in ("start", "end", "rejected_indexes", "rejections", "repairs", "discarded_indexes")]
+    + [("receipts", "batch_ids"), ("receipts", "outcomes")],
 )
 def test_what_may_be_large_or_a_cursor_is_not_indexed(group: str, name: str) -> None:
     override = _override(group, name)
@@ -149,34 +153,95 @@ def test_what_may_be_large_or_a_cursor_is_not_indexed(group: str, name: str) -> 
     assert override["indexes"] == []
 
 
-@pytest.mark.parametrize(("group", "name"), [("runs", "run_id"), ("batches", "status"), ("batches", "lane")])
-def test_fields_that_queries_ask_for_keep_their_index(group: str, name: str) -> None:
-    assert _override(group, name) is None
+FIELDS: dict[str, Any] = {"status": "DEAD_LETTERED", "lane": "0", "run": "run-1", "fingerprint": "f1"}
+BOUNDS: list[dict[str, Any]] = [{}, {"since_us": 1}, {"until_us": 9}, {"since_us": 1, "until_us": 9, "after": "0~b"}]
+QUERIES = [
+    BatchQuery(**{name: FIELDS[name] for name in names}, **bounds, by=by)
+    for count in range(5)
+    for names in combinations(FIELDS, count)
+    for bounds in BOUNDS
+    for by in get_args(Time)
+]
 
 
-@pytest.mark.parametrize("asked", [{"status": "COMMITTED"}, {"lane": "0"}, {"status": "COMMITTED", "lane": "0"}])
-def test_every_list_of_batches_is_covered_by_an_index(
-    unreachable: Callable[[Clock], FirestoreJournal], monkeypatch: pytest.MonkeyPatch, asked: dict[str, str]
-) -> None:
+def _recorded(journal: FirestoreJournal, monkeypatch: pytest.MonkeyPatch, call: Callable[[], object]) -> Any:
     queries: list[Any] = []
-    journal = unreachable(Clock())
 
     def take(query: Any) -> list[Any]:
         queries.append(query)
         return []
 
     monkeypatch.setattr(journal, "_list", take)
-    journal.list_batches(**asked, after="b1")  # type: ignore[arg-type]
-    query = queries[0]._to_protobuf()
+    call()
+    return queries[0]._to_protobuf()
+
+
+def _filters(query: Any) -> list[Any]:
     where = query.where
     filters = where.composite_filter.filters if "composite_filter" in where else [where]
-    fields = [item.field_filter.field.field_path for item in filters]
-    assert set(fields) == set(asked)
-    assert [order.field.field_path for order in query.order_by] == ["__name__"]
-    composites = [[field["fieldPath"] for field in index["fields"]] for index in INDEXES["indexes"]]
-    assert len(fields) == 1 or fields in composites
+    return [item.field_filter for item in filters if "field_filter" in item]
+
+
+def _uncovered(query: Any) -> list[list[tuple[str, str]]]:
+    """Return the indexes that a query needs and that the file does not hold. Those that it needs for several fields
+    Firestore merges of one for each field with the same order.
+    """
+    group = query.from_[0].collection_id
+    equals = [item.field.field_path for item in _filters(query) if item.op.name == "EQUAL"]
+    ranged = {item.field.field_path for item in _filters(query) if item.op.name != "EQUAL"}
+    orders = [(order.field.field_path, order.direction.name) for order in query.order_by]
+    assert len({direction for _, direction in orders}) <= 1, "a tie is broken by name in the order of the time"
+    orders = [order for order in orders if order[0] != "__name__"]
+    assert ranged <= {name for name, _ in orders}
+    assert len(orders) <= 1
+    needed = [[(name, "ASCENDING"), *orders] for name in equals] or [orders]
+    composites = [
+        [(field["fieldPath"], field["order"]) for field in index["fields"]]
+        for index in INDEXES["indexes"]
+        if index["collectionGroup"] == group
+    ]
+    single = [index for index in needed if len(index) == 1 and _override(group, index[0][0]) is None]
+    return [index for index in needed if index and index not in single and index not in composites]
+
+
+@pytest.mark.parametrize("asked", QUERIES, ids=str)
+def test_every_list_of_batches_is_covered_by_an_index(
+    unreachable: Callable[[Clock], FirestoreJournal], monkeypatch: pytest.MonkeyPatch, asked: BatchQuery
+) -> None:
+    journal = unreachable(Clock())
+    query = _recorded(journal, monkeypatch, lambda: journal.list_batches(asked))
+    assert {item.field.field_path for item in _filters(query) if item.op.name == "EQUAL"} == set(asked.equals)
+    assert _uncovered(query) == []
     selected = {field.field_path for field in query.select.fields}
     assert selected == {*BATCH_FIELDS, "expire_at"} - {"expire_at_us"}
+
+
+LISTS: dict[str, Callable[[FirestoreJournal], object]] = {
+    "entries": lambda journal: journal.read_entries(LANE, 3, 9),
+    "lanes": lambda journal: journal.read_lanes(),
+    "runs": lambda journal: journal.list_runs(before="run-2"),
+    "receipts": lambda journal: journal.list_receipts(after="7~r1"),
+}
+
+
+@pytest.mark.parametrize("call", LISTS.values(), ids=LISTS.keys())
+def test_every_other_list_is_covered_by_an_index(
+    unreachable: Callable[[Clock], FirestoreJournal],
+    monkeypatch: pytest.MonkeyPatch,
+    call: Callable[[FirestoreJournal], object],
+) -> None:
+    journal = unreachable(Clock())
+    assert _uncovered(_recorded(journal, monkeypatch, lambda: call(journal))) == []
+
+
+def test_an_index_that_no_query_needs_is_not_kept(
+    unreachable: Callable[[Clock], FirestoreJournal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, all_indexes = unreachable(Clock()), INDEXES["indexes"]
+    asked = [_recorded(journal, monkeypatch, partial(journal.list_batches, query)) for query in QUERIES]
+    for index in all_indexes:
+        monkeypatch.setitem(INDEXES, "indexes", [other for other in all_indexes if other != index])
+        assert any(_uncovered(query) for query in asked), index
 
 
 def test_clients_on_the_web_are_refused_everything() -> None:

@@ -5,16 +5,28 @@ import pytest
 
 from state.errors import CorruptHistory
 from state.events import Event, Position
-from state.fold import LaneState, Moment, Statement, fold
+from state.fold import LaneState, Moment, Statement, Systemic, fold
 from tests.unit.state.histories import (
     T0_US,
     attempted,
     committed,
+    dead,
     digests,
+    discarded,
     failed,
     finished,
     heartbeat,
+    not_replayed,
+    paused,
     published,
+    receipt_closed,
+    receipt_opened,
+    records_discarded,
+    records_replayed,
+    reopened,
+    replay,
+    replayed,
+    resumed,
     started,
     superseded,
 )
@@ -37,6 +49,47 @@ def test_superseding_moves_the_epoch_and_not_the_checkpoint() -> None:
     state = folded([started()], [attempted("b1")], [committed("b1"), attempted("b2", 1)], [superseded("b2")])
     assert (state.epoch, state.checkpoint, state.unsettled) == (4, Position("page-1"), ())
     assert state.outbox[1] == Statement("b2", "SUPERSEDED", 0, 4, "run-1", T0_US)
+
+
+def test_a_dead_letter_settles_its_batch_and_states_nothing() -> None:
+    state = folded([attempted("b1"), attempted("b2", 1)], [dead("b1")])
+    assert [batch.batch_id for batch in state.unsettled] == ["b2"]
+    assert (state.checkpoint, state.outbox, state.systemic) == (Position("page-1"), (), None)
+
+
+SYSTEMIC = Systemic("INVALID_ARGUMENT", "field carrier is missing", "f1", "run-1", 2, T0_US)
+
+
+@pytest.mark.parametrize(
+    ("later", "expected"),
+    [
+        ([], SYSTEMIC),
+        ([[attempted("b2", 1)], [dead("b2", kind="systemic")]], SYSTEMIC),
+        ([[failed()]], SYSTEMIC),
+        ([[failed()], [started("run-2")]], SYSTEMIC),
+        ([[finished()]], None),
+    ],
+    ids=["alone", "the first stays", "a failed run keeps it", "a start keeps it", "a finished run clears it"],
+)
+def test_a_systemic_failure_is_open_until_a_run_finishes(later: list[list[Event]], expected: Systemic | None) -> None:
+    assert folded([started(), attempted("b1")], [dead("b1", kind="systemic")], *later).systemic == expected
+
+
+def test_a_lane_is_paused_until_it_is_resumed() -> None:
+    state = folded([paused()])
+    assert (state.paused, state.pause_reason) == (True, "the source is being moved")
+    assert folded([paused()], [resumed()]).paused is False
+    assert folded([paused()], [resumed()]).pause_reason == ""
+
+
+def test_the_operators_state_what_became_visible_or_was_closed() -> None:
+    events: list[Event] = [replay("b1"), replayed("b1"), discarded("b2"), reopened("b2"), not_replayed("b3")]
+    quiet: list[Event] = [records_replayed("b1", "t", 0), records_discarded("b1", 1), receipt_opened("r", "b1")]
+    state = folded([*events, *quiet, receipt_closed("r")], run_id="")
+    assert state.outbox == (
+        Statement("b1", "COMMITTED", 3, 1, "", T0_US),
+        Statement("b2", "DISCARDED", 0, 1, "", T0_US),
+    )
 
 
 def test_statements_leave_the_outbox_only_when_acknowledged() -> None:
@@ -78,6 +131,8 @@ def test_the_boundary_grows_within_a_page_and_is_new_on_the_next() -> None:
     [
         ([[committed("b1")]], "the first unsettled batch is none"),
         ([[superseded("b1")]], "the first unsettled batch is none"),
+        ([[dead("b1")]], "the first unsettled batch is none"),
+        ([[attempted("b1"), attempted("b2", 1)], [superseded("b1"), dead("b2")]], "the lane is in epoch 2"),
         ([[attempted("b1"), attempted("b2", 1)], [committed("b2")]], "the first unsettled batch is b1"),
         ([[attempted("b1"), attempted("b2", 1)], [superseded("b2")]], "the first unsettled batch is b1"),
         ([[attempted("b1"), attempted("b1")]], "attempted twice"),
@@ -88,6 +143,8 @@ def test_the_boundary_grows_within_a_page_and_is_new_on_the_next() -> None:
     ids=[
         "commits nothing",
         "supersedes nothing",
+        "dead-letters nothing",
+        "dead-letters over a superseded one",
         "commits out of order",
         "supersedes out of order",
         "attempts twice",

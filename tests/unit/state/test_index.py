@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from state.errors import CorruptHistory
 from state.events import Event
 from state.fold import LaneState, Moment, fold
 from state.index import BATCH_FIELDS, IndexChanges, index_changes
@@ -12,11 +13,18 @@ from tests.unit.state.histories import (
     T0_US,
     attempted,
     committed,
+    dead,
+    discarded,
     failed,
     finished,
     heartbeat,
+    paused,
     published,
+    receipt_opened,
     rejected,
+    rejected_by_bigquery,
+    replay,
+    resumed,
     started,
     superseded,
 )
@@ -54,19 +62,50 @@ def test_an_attempted_batch_is_indexed_with_its_span_and_never_expires() -> None
         "settled_at_us": None,
         "attempts": 0,
         "latency_ms": None,
+        "error_code": None,
+        "storage_error": 0,
+        "error": None,
+        "fingerprint": None,
+        "dead_kind": None,
+        "dead_object": None,
+        "dead_generation": None,
+        "dead_version": None,
+        "dead_at_us": None,
+        "replays": 0,
+        "replay_token": None,
+        "last_actor": None,
+        "last_reason": None,
+        "last_answer": None,
+        "ops_version": None,
+        "ops_at_us": None,
+        "rejections": [],
         "rejected_indexes": [],
-        "rejected_object": None,
+        "repairs": {},
+        "discarded_indexes": [],
         "open_records": 0,
     }
 
 
 SETTLED = {"settled_version": 2, "settled_run": "run-1", "settled_at_us": T0_US + 2}
 EXPIRING = {"expire_at_us": T0_US + 2 + RETENTION_US}
-OPEN = {
-    "rejected": 2,
-    "rejected_indexes": [0, 2],
-    "rejected_object": "flights/records/2026/11/23/b1.jsonl",
-    "open_records": 2,
+PLACE = "flights/records/2026/11/23/b1"
+ENCODE = {"stage": "encode", "indexes": [2, 0], "object": f"{PLACE}.jsonl", "generation": 7}
+APPEND = {"stage": "append", "indexes": [5], "object": f"{PLACE}.ab12.jsonl", "generation": 8}
+OPEN = {"rejected": 2, "rejected_indexes": [0, 2], "rejections": [ENCODE], "open_records": 2}
+BOTH = {"rejected": 3, "rejected_indexes": [0, 2, 5], "rejections": [ENCODE, APPEND], "open_records": 3}
+DEAD = {
+    "status": "DEAD_LETTERED",
+    "attempts": 2,
+    "error_code": "INVALID_ARGUMENT",
+    "storage_error": 7,
+    "error": "field carrier is missing",
+    "fingerprint": "f1",
+    "dead_kind": "batch",
+    "dead_object": "flights/batches/2026/11/23/b1.binpb",
+    "dead_generation": 9,
+    "dead_version": 2,
+    "dead_at_us": T0_US + 2,
+    **SETTLED,
 }
 COMMITTED = {"status": "COMMITTED", "attempts": 1, "latency_ms": 20, **SETTLED}
 
@@ -77,14 +116,33 @@ COMMITTED = {"status": "COMMITTED", "attempts": 1, "latency_ms": 20, **SETTLED}
         ([committed("b1")], {**COMMITTED, "rows": 3, **EXPIRING}),
         ([rejected("b1", 2, 0), committed("b1", 1)], {**COMMITTED, "rows": 1, **OPEN}),
         ([committed("b1", 1), rejected("b1", 2, 0)], {**COMMITTED, "rows": 1, **OPEN}),
-        ([rejected("b1", 2), rejected("b1", 0), committed("b1", 1)], {**COMMITTED, "rows": 1, **OPEN}),
+        (
+            [rejected("b1", 2, 0), rejected_by_bigquery("b1", 5), committed("b1", 1)],
+            {**COMMITTED, "rows": 1, **BOTH},
+        ),
         ([superseded("b1")], {"status": "SUPERSEDED", **SETTLED, **EXPIRING}),
+        ([dead("b1")], DEAD),
+        ([rejected("b1", 2, 0), rejected_by_bigquery("b1", 5), dead("b1")], {**DEAD, **BOTH}),
     ],
-    ids=["committed", "with rejected records", "in the other order", "at two stages", "superseded"],
+    ids=[
+        "committed",
+        "with rejected records",
+        "in the other order",
+        "at two stages",
+        "superseded",
+        "dead",
+        "dead, with rejected records",
+    ],
 )
 def test_an_outcome_changes_only_what_it_says(outcome: list[Event], fields: dict[str, Any]) -> None:
     attempt = indexed([attempted("b1")]).batches["b1"]
     assert indexed([attempted("b1")], outcome).batches["b1"] == {**attempt, **fields}
+
+
+@pytest.mark.parametrize("event", [replay("b1"), discarded("b1"), receipt_opened("r1", "b1")])
+def test_a_source_lane_says_nothing_of_the_operators(event: Event) -> None:
+    with pytest.raises(CorruptHistory, match="stands on lane 0; only lane ops may say so"):
+        indexed([attempted("b1")], [event])
 
 
 def test_a_list_of_batches_reads_every_field_there_is() -> None:
@@ -133,5 +191,5 @@ def test_a_run_that_ended_is_left_alone_by_the_next() -> None:
     assert indexed([started()], [finished()], [started("run-2")]).runs["run-1"] == one.runs["run-1"]
 
 
-def test_heartbeats_and_publications_write_no_index_document() -> None:
-    assert indexed([heartbeat(), published(0)]) == IndexChanges()
+def test_heartbeats_publications_and_pauses_write_no_index_document() -> None:
+    assert indexed([heartbeat(), published(0), paused(), resumed()]) == IndexChanges()

@@ -1,0 +1,66 @@
+"""Firestore's queries and its form of a document, apart from the calls.
+
+Every list is ordered by one time, newest first, and filtered by equality: each composite index of
+`firestore.indexes.json` is one field with one of those times, and Firestore merges them for several fields
+(cloud.google.com/firestore/docs/query-data/index-overview, "index merging").
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from state.index import BATCH_FIELDS
+from state.journal import BatchQuery, Document, from_page_key
+from state.receipts import RECEIPT_FIELDS
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_US = timedelta(microseconds=1)
+_NAME = "__name__"
+
+
+def batches_query(batches: Any, query: BatchQuery, limit: int) -> Any:  # noqa: ANN401 - the client has no types
+    """Return the query of a page of batches, given their collection."""
+    from google.cloud.firestore import FieldFilter  # noqa: PLC0415 - see state.firestore.client_for
+
+    asked = batches.select(_stored_names(BATCH_FIELDS))
+    for name, value in query.equals.items():
+        asked = asked.where(filter=FieldFilter(name, "==", value))
+    asked = asked.where(filter=FieldFilter(query.by, ">=", query.since_us or 0))  # leaves out what has no such time
+    if query.until_us is not None:
+        asked = asked.where(filter=FieldFilter(query.by, "<", query.until_us))
+    return _page(batches, asked, query.by, query.after, limit)
+
+
+def receipts_query(receipts: Any, after: str | None, limit: int) -> Any:  # noqa: ANN401 - likewise
+    """Return the query of a page of receipts, given their collection."""
+    return _page(receipts, receipts.select(_stored_names(RECEIPT_FIELDS)), "opened_at_us", after, limit)
+
+
+def _page(collection: Any, asked: Any, by: str, after: str | None, limit: int) -> Any:  # noqa: ANN401
+    asked = asked.order_by(by, direction="DESCENDING").order_by(_NAME, direction="DESCENDING").limit(limit)
+    if after is None:
+        return asked
+    at_us, key = from_page_key(after)
+    return asked.start_after({by: at_us, _NAME: collection.document(key)})
+
+
+def _stored_names(names: Sequence[str]) -> list[str]:
+    return [_to_stored_name(name) for name in names]
+
+
+def _to_stored_name(name: str) -> str:
+    return "expire_at" if name == "expire_at_us" else name
+
+
+def to_stored(fields: Document) -> dict[str, Any]:
+    """Return the fields as they are stored. TTL needs a native timestamp; a document whose is null never expires."""
+    stored = {_to_stored_name(name): value for name, value in fields.items()}
+    expire_at_us = stored.get("expire_at")
+    return stored if expire_at_us is None else {**stored, "expire_at": _EPOCH + expire_at_us * _US}
+
+
+def from_stored(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that a stored document holds."""
+    fields = {"expire_at_us" if name == "expire_at" else name: value for name, value in stored.items()}
+    expire_at = fields.get("expire_at_us")
+    return fields if expire_at is None else {**fields, "expire_at_us": (expire_at - _EPOCH) // _US}
