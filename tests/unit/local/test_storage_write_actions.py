@@ -170,6 +170,14 @@ def test_a_delay_holds_back_the_answer_and_those_behind_it_not_the_rows(server: 
     assert (heard.codes, names(server)) == ([0, 0, 0], ["a", "b", "c"])
 
 
+def test_an_end_can_be_delayed_and_what_comes_meanwhile_is_not_applied(server: StorageWriteServer) -> None:
+    server.play([{"on": {"request": 2}, "do": {"end": "UNAVAILABLE", "when": "after", "delay_s": 0.05}}])
+    begun = time.monotonic()
+    heard = call(server.host, three())
+    assert time.monotonic() - begun >= 0.05
+    assert (heard.codes, heard.end, names(server)) == ([0], "UNAVAILABLE", ["a", "b"])
+
+
 @pytest.mark.parametrize(("when", "landed"), [("before", ["b"]), ("after", ["a", "b"])])
 def test_a_held_request_and_those_behind_it_are_never_answered_and_a_cut_ends_the_wait(
     server: StorageWriteServer, when: str, landed: list[str]
@@ -237,4 +245,4 @@ def test_an_unreachable_server_resets_every_connection_until_it_is_back(server: 
     heard = call(server.host, batches(rows("a")))
     server.set_reachable(reachable=True)
     assert (heard.end, server.requests()) == ("UNAVAILABLE", [])
-    assert call(server.host, batches(rows("a"))).codes == [0]
+    wait_for(lambda: call(server.host, batches(rows("a"))).codes == [0])  # gRPC waits a moment before it connects again

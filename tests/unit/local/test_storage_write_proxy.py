@@ -1,15 +1,27 @@
 """In front of another Storage Write server: the same script around what is passed on."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from ingestor.append import default_stream
+from ingestor.append import Connection, default_stream, write_client
 from ops.local.services import request_json
 from ops.local.storage_write import StorageWriteServer
-from tests.unit.local.storage_write_client import COLUMNS, STREAM, TABLE, batches, call, client_of, request, rows
+from tests.unit.local.storage_write_client import (
+    COLUMNS,
+    SCHEMA,
+    STREAM,
+    TABLE,
+    batches,
+    call,
+    client_of,
+    request,
+    rows,
+    wait_for,
+)
 
 PROJECT = "test-project"
 
@@ -93,11 +105,23 @@ def test_the_other_methods_are_passed_on(pair: Pair) -> None:
         ]
 
 
-def test_what_the_client_leaves_open_does_not_stay_open_upstream(pair: Pair) -> None:
-    pair.proxy.play([{"do": {"end": "UNAVAILABLE", "when": "after"}}])
-    for name in "ab":
-        call(pair.proxy.host, batches(rows(name)))
-    assert [seen.connection for seen in pair.upstream.requests()] == [1, 2]
+def test_rows_that_the_upstream_refused_are_not_kept_at_the_proxy(pair: Pair) -> None:
+    pair.proxy.declare(TABLE, COLUMNS)
+    pair.upstream.play([{"on": {"request": 1}, "do": {"answer": "ABORTED"}}])
+    assert call(pair.proxy.host, three()).codes == [10, 0, 0]
+    assert [row["name"] for row in pair.proxy.rows(TABLE)] == ["b", "c"] == pair.landed()
+
+
+def test_a_client_that_gives_up_on_a_silent_upstream_leaves_no_call_open(pair: Pair) -> None:
+    pair.upstream.play([{"do": {"hold": "after"}}])
+    client, heard = write_client(pair.proxy.host), list[Any]()
+    connection = Connection(client, STREAM, SCHEMA, heard.append, trace_id="t", close_timeout_s=0.01)
+    connection.send("a", rows("a"))
+    wait_for(pair.upstream.requests)
+    connection.close()
+    client.transport.close()  # type: ignore[no-untyped-call]
+    wait_for(lambda: not any(thread.name == "append-rows" for thread in threading.enumerate()))
+    assert [each.unanswered for each in heard] == [("a",)]
 
 
 def test_in_front_of_bqemulator_rows_land_once_unless_cut_and_sent_again(bigquery: Any, dataset: str) -> None:

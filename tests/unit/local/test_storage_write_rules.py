@@ -132,6 +132,11 @@ def test_a_request_of_the_limit_is_refused_in_band_and_one_below_it_is_not(serve
     assert names(server) == ["a", "b"]
 
 
+def test_a_request_may_be_larger_than_what_grpc_takes_by_itself() -> None:
+    with StorageWriteServer({TABLE: COLUMNS}) as server:
+        assert call(server.host, batches(rows("x" * 19_000_000), rows("y" * 20_000_000))).codes == [0, 3]
+
+
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
