@@ -116,20 +116,21 @@ def _columns(message: Descriptor) -> tuple[Column, ...]:
 
 def _column(member: FieldDescriptor) -> Column:
     options, bound, inner = field_options(member), binding(member), record_of(member)
-    description = options.description
-    if len(description) > MAX_DESCRIPTION:
-        description = f"{description[: MAX_DESCRIPTION - 3]}..."
     return Column(
         name=column_name(member),
         type=bound.type,
         mode=_mode(member),
-        description=description,
+        description=_described(options.description),
         fields=() if inner is None else _columns(inner),
         policy_tag=options.policy_tags,
         default=options.default_value_expression,
         fits=bound.fits,
         member=member,
     )
+
+
+def _described(text: str) -> str:
+    return text if len(text) <= MAX_DESCRIPTION else f"{text[: MAX_DESCRIPTION - 3]}..."
 
 
 def _mode(member: FieldDescriptor) -> Mode:
