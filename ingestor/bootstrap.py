@@ -129,6 +129,7 @@ class RunBuilder:
             clock=self._clock,
             log=self._log,
             observe=observe,
+            close=client.transport.close,
         )
         return Run(ports, self._plan(takeover=takeover, trigger=trigger))
 

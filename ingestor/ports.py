@@ -45,6 +45,8 @@ class Ports:
     clock: Clock
     log: Log
     observe: Callable[[Progress], None] = lambda _: None
+    close: Callable[[], None] = lambda: None
+    """Releases the clients behind the ports; called once, when the run is over, however it ended."""
 
 
 @dataclass(frozen=True, slots=True)

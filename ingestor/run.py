@@ -94,7 +94,12 @@ class Run:
         Raises:
             LedgerError: the ledger could not be opened; nothing was done.
         """
-        started_at = self._ports.clock.monotonic()
+        try:
+            return self._execute(self._ports.clock.monotonic())
+        finally:
+            self._ports.close()
+
+    def _execute(self, started_at: float) -> Result:
         opened = self._take_lane()
         if isinstance(opened, Result):
             return opened
