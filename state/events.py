@@ -13,7 +13,6 @@ DIGEST_SIZE = 16
 
 OPS_LANE = "ops"
 """The operators' lane: it alone says what becomes of a batch after it was dead-lettered."""
-
 Packed = bytes
 """Digests one after the other, `DIGEST_SIZE` bytes each."""
 
@@ -90,10 +89,8 @@ class BatchCommitted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchDeadLettered:
-    """The batch is set aside: all its rows are durable at `object`, and the lane goes on after it.
-
-    `kind` is `batch` (this one cannot be taken) or `systemic` (none could be). `storage_error` is the number of the
-    `StorageError` code, 0 without one; `fingerprint` groups failures that are alike.
+    """The batch is set aside: all its rows are durable at `object`, and the lane goes on after it. `kind` is `batch`
+    (this one cannot be taken) or `systemic` (none could be), `storage_error` the number of a `StorageError` or 0.
     """
 
     TYPE: ClassVar[str] = "batch_dead_lettered"
@@ -164,10 +161,9 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayStarted:
-    """The intent to append a dead batch again, or, with `indexes`, repaired records of a batch.
-
-    Only the replayer of this `token` may say how it ended, until another takes over. `digests` packs the row digests of
-    the repaired records in the order of `indexes`. `receipt` is empty outside a bulk replay.
+    """The intent to append a dead batch again, or, with `indexes`, repaired records of a batch. Only the replayer of
+    this `token` may say how it ended, until another takes over. `digests` packs the row digests of the repaired
+    records in the order of `indexes`; `receipt` is empty outside a bulk replay.
     """
 
     TYPE: ClassVar[str] = "replay_started"
@@ -254,7 +250,7 @@ class RecordDiscarded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiptOpened:
-    """A bulk replay of exactly these batches, as a filter found them. Without `batch_ids`: it goes on after a stop."""
+    """A bulk replay of exactly these batches, as a filter found them; without `batch_ids`: it goes on after a stop."""
 
     TYPE: ClassVar[str] = "receipt_opened"
     receipt: str

@@ -84,7 +84,9 @@ def _fold_ops(ops: Walk, told: Documents) -> list[str]:
     Of a batch whose history is known in part only, what builds on the unknown part is left out.
     """
     lines: list[str] = []
-    whole = {key for key, batch in told.items() if batch.get("attempted_at_us", -1) >= ops.since_at_us}
+    whole = {key for key, batch in told.items() if batch.get("attempted_at_us", -1) > ops.since_at_us}
+    if ops.since > 1:
+        told.update({key: _without(told[key], CHANGED_BY_OPS) for key in told.keys() - whole})
     touched: set[str] = set()
     for moment, event in ops.told:
         if not isinstance(event, BatchEvent):
@@ -96,11 +98,12 @@ def _fold_ops(ops: Walk, told: Documents) -> list[str]:
             lines.append(f"lane {OPS_LANE} version {moment.version}: {event.TYPE}, but {why}")
         changes = ops_changes(Held(batches=told), [event], moment, retention_us=ops.retention_us)
         batch.update(changes.batches[event.batch_id])
-    is_gap = ops.since > 1
-    for batch_id in told.keys() - whole:
-        unknown = BUILT_UPON if batch_id in touched else CHANGED_BY_OPS if is_gap else frozenset()
-        told[batch_id] = {name: value for name, value in told[batch_id].items() if name not in unknown}
+    told.update({key: _without(told[key], BUILT_UPON) for key in touched - whole})
     return lines
+
+
+def _without(document: Document, names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in document.items() if name not in names}
 
 
 def _told_receipts(ops: Walk) -> Documents:

@@ -171,7 +171,7 @@ def compare(walk: Walk, kind: str, told: Mapping[str, Document], held: Mapping[s
         for name in _differing(document, known):
             values = f"{held[key].get(name)!r}, the journal says {document.get(name)!r}"
             lines.append(f"{where}: {name} is {values}")
-    since = walk.since_at_us if kind == "receipt" else walk.since
+    since = walk.since_at_us + 1 if kind == "receipt" else walk.since
     strays = sorted(key for key in held.keys() - told.keys() if held[key].get(first, since) >= since)
     where = f"lane {walk.lane} {kind}"
     return lines + [f"{where} {key}: the index holds it, the journal does not tell of it" for key in strays]

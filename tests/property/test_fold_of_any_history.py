@@ -23,7 +23,7 @@ from state.events import (
 from state.fold import LaneState, Moment, Statement, fold
 from state.memory import MemoryJournal
 from state.verify import verify_lane
-from tests.unit.state.histories import PIPELINE, digests, writer
+from tests.unit.state.histories import PIPELINE, dead, digests, paused, resumed, writer
 
 Action = tuple[str, int]
 
@@ -43,6 +43,8 @@ class Model:
     held: list[tuple[str, int]] = field(default_factory=list)
     owed: list[tuple[str, str, int]] = field(default_factory=list)
     is_open: bool = False
+    is_paused: bool = False
+    systemic: int = 0
     cuts: int = 0
 
     @property
@@ -85,6 +87,20 @@ def _commit(model: Model, count: int) -> list[Event]:
     return [BatchCommitted(batch_id=batch_id, rows=1, attempts=1, latency_ms=1) for batch_id, _ in done]
 
 
+def _bury(model: Model, count: int) -> list[Event]:
+    done, model.held = model.held[:count], model.held[count:]
+    kind = "systemic" if count % 2 else "batch"
+    for _, end in done:
+        model.settled, model.has_checkpoint = end, True
+        model.systemic = model.systemic or (model.version if kind == "systemic" else 0)
+    return [dead(batch_id, kind=kind) for batch_id, _ in done]
+
+
+def _pause(model: Model, number: int) -> list[Event]:
+    model.is_paused = number % 2 == 0
+    return [paused() if model.is_paused else resumed()]
+
+
 def _supersede(model: Model, _: int) -> list[Event]:
     done, model.held = model.held, []
     if done:
@@ -103,7 +119,10 @@ def _run(model: Model, number: int) -> list[Event]:
     model.is_open = number % 3 == 0
     if model.is_open:
         return [RunStarted(run_id="r", trigger="t", takeover=False, code_version="1", partitions=1)]
-    return [RunFinished(run_id="r", status="partial")] if number % 3 == 1 else [RunFailed(run_id="r", error="e")]
+    if number % 3 == 1:
+        model.systemic = 0
+        return [RunFinished(run_id="r", status="partial")]
+    return [RunFailed(run_id="r", error="e")]
 
 
 def _heartbeat(_: Model, __: int) -> list[Event]:
@@ -113,6 +132,8 @@ def _heartbeat(_: Model, __: int) -> list[Event]:
 ACTIONS = {
     "attempt": _attempt,
     "commit": _commit,
+    "bury": _bury,
+    "pause": _pause,
     "supersede": _supersede,
     "publish": _publish,
     "run": _run,
@@ -160,6 +181,7 @@ def test_the_checkpoint_is_the_end_of_the_longest_settled_prefix(
             (batch_id, model.position(end)) for batch_id, end in model.held
         ]
         assert (state.epoch, state.run_open) == (model.epoch, model.is_open)
+        assert (state.systemic.version if state.systemic else 0, state.paused) == (model.systemic, model.is_paused)
         assert all(batch.epoch == state.epoch for batch in state.unsettled)
 
 
@@ -178,7 +200,7 @@ def test_the_boundary_is_the_digests_of_the_records_taken_of_the_page_at_the_che
 
 @settings(derandomize=True, deadline=None, max_examples=200)
 @given(pages, histories)
-def test_every_settled_batch_is_owed_to_the_ledger_table_until_acknowledged(
+def test_every_batch_settled_but_by_a_dead_letter_is_owed_to_the_ledger_table_until_acknowledged(
     source: tuple[list[int], bool], history: list[list[Action]]
 ) -> None:
     state = LaneState()

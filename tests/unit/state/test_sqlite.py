@@ -1,3 +1,4 @@
+import sqlite3
 import subprocess
 import sys
 from contextlib import closing
@@ -5,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from state.codec import canonical
 from state.errors import LedgerUnavailable, VersionConflict
+from state.journal import BatchQuery
 from state.sqlite import SqliteJournal
 from state.verify import verify_lane
+from tests.unit.state.commits import commit
 from tests.unit.state.histories import LANE, PIPELINE, Clock, heartbeat, landed, started, whole_run, writer
 
 WRITE = """
@@ -101,3 +105,47 @@ def test_a_conflict_leaves_no_transaction_open(tmp_path: Path) -> None:
         other = writer(two, pipeline="q")
         other.open()
         assert landed(other, [started()]).version == 1
+
+
+FIRST_FORM = """
+CREATE TABLE journal (pipeline TEXT, lane TEXT, version INTEGER, document BLOB NOT NULL,
+    created_at_us INTEGER NOT NULL, expire_at_us INTEGER, PRIMARY KEY (pipeline, lane, version));
+CREATE TABLE batches (pipeline TEXT, id TEXT, status TEXT, lane TEXT, document BLOB NOT NULL, row_digests BLOB,
+    PRIMARY KEY (pipeline, id));
+CREATE INDEX batches_by_status ON batches (pipeline, status, lane, id);
+"""
+
+
+def test_a_file_of_the_first_form_is_read_listed_and_changed(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    batch = {
+        "batch_id": "b1",
+        "attempted_run": "run-1",
+        "attempted_at_us": 7,
+        "status": "DEAD_LETTERED",
+        "lane": "é\u0000",
+    }
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(FIRST_FORM)
+        values = (PIPELINE, "b1", batch["status"], batch["lane"], canonical(batch), b"1234")
+        old.execute("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)", values)
+        old.commit()
+    for status in ("REPLAYING", "DISCARDED"):
+        with closing(SqliteJournal(path, PIPELINE)) as journal:
+            assert list(journal.list_batches(BatchQuery(run="run-1", since_us=7))) == [batch]
+            found = journal.read_batch_for_update("b1")
+            assert found is not None
+            assert found[0] == {**batch, "row_digests": b"1234"}
+            version = len(journal.read_entries(LANE, 1, 9)) + 1
+            change = {"b1": {"status": status}}
+            journal.commit(commit(version, batches=change, batch_tokens={"b1": found[1]}))
+            batch["status"] = status
+
+
+def test_a_file_is_opened_while_another_process_writes_it(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    SqliteJournal(path, PIPELINE).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with closing(SqliteJournal(path, PIPELINE)) as journal:
+            assert list(journal.list_batches()) == []

@@ -6,15 +6,25 @@ from typing import Any
 
 import pytest
 
+from state.errors import CorruptHistory
+from state.events import OPS_LANE
 from state.journal import Snapshot
 from state.memory import MemoryJournal
-from state.verify import verify_lane
+from state.ops_index import Held
+from state.verify import verify_lane, verify_pipeline
 from tests.unit.state.histories import (
     DAY_US,
     LANE,
     PIPELINE,
     Clock,
     attempted,
+    dead,
+    digests,
+    discarded,
+    failed,
+    finished,
+    operator,
+    rejected,
     started,
     superseded,
     tell,
@@ -108,6 +118,118 @@ def test_one_altered_entry_is_one_line() -> None:
     journal = history(Clock())
     _alter(journal, 3, nonce="forged")
     assert len(verify_lane(journal, PIPELINE, LANE)) == 1
+
+
+# The operators' lane. Versions 1 to 7 of it: a receipt, b1 claimed and failed, b1 claimed and replayed, b2's record
+# claimed and landed.
+
+
+def operated(clock: Clock | None = None) -> MemoryJournal:
+    clock = clock or Clock()
+    journal = MemoryJournal(now_s=clock.read_s)
+    ledger = writer(journal, clock=clock)
+    ledger.open()
+    tell(ledger, [[started()], [attempted("b1"), attempted("b2", 1)], [dead("b1"), rejected("b2", 1), dead("b2")]])
+    tell(ledger, [[failed()]])
+    mine: dict[str, Any] = {"token": "t1", "actor": "ann"}
+    ops = operator(journal, clock=clock)
+    ops.open_receipt("r1", actor="ann", reason="all", selection={}, batch_ids=["b1"])
+    ops.claim("b1", reason="1", receipt="r1", **mine)
+    ops.failed("b1", code="c", error="e", fingerprint="f", receipt="r1", **mine)
+    ops.claim("b1", reason="2", **mine)
+    ops.succeeded("b1", rows=3, attempts=1, **mine)
+    ops.claim_records("b2", {1: digests("x")}, reason="3", **mine)
+    ops.records_landed("b2", {1: digests("x")}, **mine)
+    return journal
+
+
+def _alter_ops(journal: MemoryJournal, version: int, **changes: Any) -> None:
+    entry, created = journal._entries[OPS_LANE][version]
+    journal._entries[OPS_LANE][version] = (dataclasses.replace(entry, **changes), created)
+
+
+def test_an_untouched_pipeline_is_clean() -> None:
+    journal = operated()
+    assert verify_pipeline(journal, PIPELINE) == []
+    assert verify_lane(journal, PIPELINE, LANE) == []
+    assert verify_lane(journal, PIPELINE, OPS_LANE) == []
+    assert verify_pipeline(MemoryJournal(), PIPELINE) == []
+
+
+@pytest.mark.parametrize(
+    ("harm", "line"),
+    [
+        (lambda j: _alter_ops(j, 3, nonce="forged"), "lane ops version 3: its hash is not that of its content"),
+        (lambda j: j._entries[OPS_LANE].pop(3), "lane ops version 3: missing, up to version 3; too young"),
+        (lambda j: j._entries[OPS_LANE].pop(7), "lane ops version 7: missing, up to version 7; too young"),
+        (
+            lambda j: j._snapshots.pop(OPS_LANE),
+            "lane ops version 7: it wrote a snapshot, but the lane's is of version 0",
+        ),
+        (lambda j: j._batches["b1"].update(status="DEAD_LETTERED"), "lane 0 batch b1: status is 'DEAD_LETTERED', the"),
+        (lambda j: j._batches["b1"].update(replays=1), "lane 0 batch b1: replays is 1, the journal says 2"),
+        (lambda j: j._batches["b2"].update(open_records=1), "lane 0 batch b2: open_records is 1, the journal says 0"),
+        (
+            lambda j: j._batches["b2"].update(expire_at_us=9),
+            "lane 0 batch b2: it would age out while something is left",
+        ),
+        (lambda j: j._batches.pop("b1"), "lane 0 batch b1: the journal tells of it, the index does not hold it"),
+        (
+            lambda j: j._receipts["r1"].update(outcomes="S"),
+            "lane ops receipt r1: outcomes is 'S', the journal says 'F'",
+        ),
+        (lambda j: j._receipts.pop("r1"), "lane ops receipt r1: the journal tells of it, the index does not hold it"),
+        (
+            lambda j: j._receipts.update({"r2": {**j._receipts["r1"], "receipt": "r2"}}),
+            "lane ops receipt r2: the index holds it, the journal does not tell of it",
+        ),
+        (lambda j: j._batches["b1"].update(lane="7"), "batch b1: it is of lane 7, which is none"),
+    ],
+)
+def test_what_is_wrong_with_the_operators_lane_is_named(harm: Callable[[MemoryJournal], object], line: str) -> None:
+    journal = operated()
+    harm(journal)
+    found = verify_pipeline(journal, PIPELINE)
+    assert any(each.startswith(line) for each in found), found
+
+
+def test_an_operators_entry_that_cannot_follow_is_named() -> None:
+    journal = operated()
+    ledger = writer(journal, OPS_LANE)
+    ledger.open()
+    batch = journal.read_batch("b1") or {}
+    ledger.append([discarded("b1")], run_id="", held=Held({"b1": batch}))
+    lines = verify_lane(journal, PIPELINE, LANE)
+    assert len(lines) == 1
+    assert lines[0].startswith("lane ops version 8: batch_discarded, but batch b1 is COMMITTED since ann acted on it")
+
+
+@pytest.mark.parametrize("lane", [LANE, OPS_LANE])
+def test_an_event_of_the_other_kind_of_lane_is_written_nowhere(lane: str) -> None:
+    journal = operated()
+    ledger = writer(journal, lane)
+    ledger.open()
+    with pytest.raises(CorruptHistory, match="may say so"):
+        ledger.append([discarded("b1") if lane == LANE else started("run-2")], run_id="")
+    assert verify_pipeline(journal, PIPELINE) == []
+
+
+@pytest.mark.parametrize("aged", [range(1, 5), range(1, 8), (2, 3)], ids=str)
+@pytest.mark.parametrize("keeps_lane", [True, False])
+def test_what_aged_out_of_the_operators_lane_is_no_difference(aged: range, *, keeps_lane: bool) -> None:
+    clock = Clock()
+    journal = operated(clock)
+    clock.now_us += 91 * DAY_US
+    ledger = writer(journal, clock=clock)
+    ledger.open()
+    tell(ledger, [[started("run-2")], [attempted("b3", 2)], [dead("b3")], [finished("run-2")]], "run-2")
+    operator(journal, clock=clock).claim("b3", token="t3", actor="ann", reason="r")  # noqa: S106 - a replayer's name
+    for version in aged:
+        del journal._entries[OPS_LANE][version]
+    if not keeps_lane:
+        for version in (2, 3, 4):
+            del journal._entries[LANE][version]
+    assert verify_pipeline(journal, PIPELINE) == []
 
 
 AGED = {"everything before the last run": range(1, 11), "all but what starts a run": (2, 3, 4, 5, 7, 8, 9, 10)}
