@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ingestor.schema_compare import Comparison
 
 NEXT = {
-    "additive": "run `ingestor schema plan` to see what would mend it, `ingestor schema apply` to do it",
+    "additive": "run `ingestor schema plan` to see what would mend it, then `apply`",
     "incompatible": "nothing that `ingestor schema apply` does mends all of this",
 }
 

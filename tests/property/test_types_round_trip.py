@@ -1,7 +1,6 @@
 """A column of every type: what the source writes, in any of its forms, is the value that the table holds."""
 
 import json
-import queue
 from collections.abc import Iterator
 from datetime import UTC, date, time
 from decimal import Decimal
@@ -11,51 +10,33 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingestor.append import Answer, Connection, Ended, default_stream, write_client
 from ingestor.columns import columns_of
-from ingestor.descriptor import writer_schema
-from ingestor.encode import Encoder
-from ingestor.outcome import Action
 from ops.local.storage_write import StorageWriteServer
 from ops.local.storage_write_values import Interval
 from tests.property.value_forms import COLUMNS, EPOCH, FIRST_CIVIL, LAST_CIVIL, LISTS, Form, optional
-from tests.protos.samples import described, sample
+from tests.protos.appending import Appending, appending
+from tests.protos.samples import described
+
+NAME = "p.d.every"
 
 
 class Table:
     """A table of the scripted server, and a connection to it."""
 
-    def __init__(self, server: StorageWriteServer, message: str) -> None:
-        self._server, self.name = server, f"p.d.{message.replace('.', '_').lower()}"
-        self._encoder = Encoder(sample(message))
-        server.declare(self.name, columns_of(described(message)))
-        self._answers: queue.SimpleQueue[Answer | Ended] = queue.SimpleQueue()
-        stream = default_stream(*self.name.split("."))
-        self._client = write_client(server.host)
-        self.connection = Connection(
-            self._client, stream, writer_schema(described(message)), self._answers.put, trace_id="t"
-        )
+    def __init__(self, server: StorageWriteServer, connection: Appending) -> None:
+        self._server, self._connection = server, connection
 
     def row(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Encode the record, append the row, and return what the table holds of it."""
-        encoded = self._encoder.encode(json.loads(json.dumps(record)))
-        assert isinstance(encoded, bytes), encoded
-        self.connection.send("k", [encoded])
-        answer = self._answers.get(timeout=20)
-        assert answer.outcome.action is Action.APPENDED, answer
-        return dict(self._server.rows(self.name)[-1])
-
-    def close(self) -> None:
-        self.connection.close()
-        self._client.transport.close()  # type: ignore[no-untyped-call]
+        """Append the record and return what the table holds of it."""
+        self._connection.append([json.loads(json.dumps(record))])
+        return dict(self._server.rows(NAME)[-1])
 
 
 @pytest.fixture(scope="module")
 def every() -> Iterator[Table]:
-    with StorageWriteServer() as server:
-        table = Table(server, "annotated.Every")
-        yield table
-        table.close()
+    message = described("annotated.Every")
+    with StorageWriteServer({NAME: columns_of(message)}) as server, appending(server.host, NAME, message) as connection:
+        yield Table(server, connection)
 
 
 def test_there_is_a_column_of_every_type_and_a_strategy_for_each() -> None:
