@@ -1,0 +1,222 @@
+"""One dead batch sent again: claim, load, append, say how it ended.
+
+The stored bytes go out under their own ids and ingest time, so however often this happens, whoever does it and wherever
+it is killed, a reader sees each row once. A batch whose replayer died stays REPLAYING and the next one takes it over.
+What it cannot promise: that rows of a replay which failed are not in the table; they stay invisible.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from ingestor_protos.ingestor_pb2 import DeadLetterBatch
+
+from ingestor.envelope import UnreadableEnvelope, descriptor_of
+from ingestor.errors import AppendError, DeadLetterError
+from ingestor.lognames import LogName
+from ingestor.outcome import Action, fingerprint, fingerprint_of, normalised
+from ingestor.replay_append import Appended, KeepAlive
+from ingestor.replay_ports import ReplayPorts
+from ingestor.replay_rows import rows_to_send
+from state.errors import Refused
+from state.journal import Document
+from state.ops import OpsLedger
+
+NOT_LOADED = "NOT_LOADED"
+"""Stands where a gRPC status would, when the stored batch could not be read."""
+REFUSED = "REFUSED"
+"""Likewise, when the ledger's rules did not allow it."""
+_SHOWN_ERROR = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What became of a batch.
+
+    Attributes:
+        status: the batch's, after this.
+        rows: rows that BigQuery acknowledged in this replay.
+        already: it was COMMITTED by a replay before; nothing was sent.
+        action: what the last answer meant, None when nothing was sent.
+        code: the last answer's gRPC status, `NOT_LOADED`, or `REFUSED` by the ledger's rules; empty when it succeeded.
+        error: one line; empty when the rows are committed and visible.
+    """
+
+    batch_id: str
+    status: str
+    rows: int = 0
+    already: bool = False
+    attempts: int = 0
+    action: Action | None = None
+    code: str = ""
+    error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the batch is where the replay wanted it."""
+        return self.status == "COMMITTED" and not self.error
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who wants a replay, and why. `receipt` is empty outside a bulk replay."""
+
+    actor: str
+    reason: str
+    forced: bool = False
+    receipt: str = ""
+
+
+class BatchReplay:
+    """Replays batches one at a time, with a writer of lane `ops` that the caller opened."""
+
+    def __init__(self, ports: ReplayPorts) -> None:
+        self._ports = ports
+
+    def publish(self, ops: OpsLedger) -> None:
+        """Tell the ledger table what lane `ops` owes it.
+
+        Raises:
+            AppendError: it was not told; the next command or run does it.
+        """
+        statements = ops.outbox()
+        if statements:
+            self._ports.publish(statements)
+            ops.published(statements[-1].version)
+
+    def published(self, ops: OpsLedger, replayed: Replayed) -> Replayed:
+        """Publish, and return what the batch is to a reader of the view."""
+        try:
+            self.publish(ops)
+        except AppendError as error:
+            return replace(replayed, error=replayed.error or str(error))
+        return replayed
+
+    def replay(self, ops: OpsLedger, batch_id: str, asked: Asked, keep_alive: KeepAlive = lambda: None) -> Replayed:
+        """Replay one batch; its statement is owed afterwards (`publish`).
+
+        Raises:
+            Refused: the ledger's rules do not allow it; nothing was changed.
+            LedgerUnavailable: it is not known how far it came; the same call again makes it good.
+        """
+        before = self._ports.journal.read_batch(batch_id) or {}
+        if before.get("status") == "COMMITTED" and before.get("dead_version"):
+            return Replayed(batch_id, "COMMITTED", already=True)
+        token = self._ports.token()
+        claimed = ops.claim(
+            batch_id, token=token, actor=asked.actor, reason=asked.reason, receipt=asked.receipt, forced=asked.forced
+        ).document
+        self._ports.log(LogName.REPLAY_STARTED, batch_id=batch_id, actor=asked.actor)
+        replayed = self._send(claimed, batch_id, keep_alive)
+        said = self._end(ops, replayed, token, asked)
+        failed = not said.ok
+        self._ports.log(
+            LogName.REPLAY_FAILED if failed else LogName.REPLAY_SUCCEEDED,
+            "WARNING" if failed else "INFO",
+            batch_id=batch_id,
+            actor=asked.actor,
+            rows=said.rows,
+            attempts=said.attempts,
+            **({"code": said.code, "error": normalised(said.error)} if failed else {}),
+        )
+        return said
+
+    def _send(self, claimed: Document, batch_id: str, keep_alive: KeepAlive) -> "_Sent":
+        """Load the rows that were not rejected and append them."""
+        try:
+            envelope = loaded(self._ports, claimed)
+            rows, descriptor = rows_to_send(envelope, claimed.get("rejected_indexes", ())), descriptor_of(envelope)
+        except (DeadLetterError, UnreadableEnvelope) as error:
+            return _Sent(batch_id, 0, None, str(error))
+        keep_alive()
+        appended = self._ports.append(tuple(rows.values()), descriptor, keep_alive)
+        text = "" if appended.landed else error_text(appended, tuple(rows))
+        return _Sent(batch_id, len(rows) if appended.landed else 0, appended, text)
+
+    def _end(self, ops: OpsLedger, sent: "_Sent", token: str, asked: Asked) -> Replayed:
+        who = {"token": token, "actor": asked.actor, "receipt": asked.receipt}
+        try:
+            if sent.appended is not None and sent.appended.landed:
+                ops.succeeded(sent.batch_id, rows=sent.rows, attempts=sent.appended.attempts, **who)
+                return sent.replayed("COMMITTED")
+            ops.failed(sent.batch_id, code=sent.code, error=sent.error, fingerprint=sent.fingerprint, **who)
+        except Refused as lost:
+            return self._taken_over(sent, str(lost))
+        return sent.replayed("DEAD_LETTERED")
+
+    def _taken_over(self, sent: "_Sent", error: str) -> Replayed:
+        """Another replayer took the batch, or it was discarded: what was sent are the same rows, or stay invisible."""
+        status = str((self._ports.journal.read_batch(sent.batch_id) or {}).get("status"))
+        if status == "COMMITTED":
+            return Replayed(sent.batch_id, status, already=True)
+        action = sent.appended.action if sent.appended else None
+        return Replayed(sent.batch_id, status, action=action, code=REFUSED, error=error)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    batch_id: str
+    rows: int
+    appended: Appended | None
+    error: str
+
+    @property
+    def code(self) -> str:
+        return self.appended.outcome.code if self.appended else NOT_LOADED
+
+    @property
+    def fingerprint(self) -> str:
+        if self.appended is None:
+            return fingerprint_of("not_loaded", NOT_LOADED, 0, self.error)
+        return fingerprint(self.appended.outcome)
+
+    def replayed(self, status: str) -> Replayed:
+        sent = self.appended
+        attempts, action = (sent.attempts, sent.action) if sent else (0, None)
+        failed = bool(self.error)
+        return Replayed(
+            self.batch_id,
+            status,
+            self.rows,
+            attempts=attempts,
+            action=action,
+            code=self.code if failed else "",
+            error=self.error,
+        )
+
+
+def loaded(ports: ReplayPorts, batch: Document) -> DeadLetterBatch:
+    """Return the stored batch of an index document.
+
+    Raises:
+        DeadLetterError: it cannot be read, or the object holds another batch.
+    """
+    envelope = ports.dead.load(batch["dead_object"], batch["dead_generation"])
+    if envelope.batch_id != batch["batch_id"]:
+        raise DeadLetterError(f"{batch['dead_object']} holds batch {envelope.batch_id}, not {batch['batch_id']}")
+    return envelope
+
+
+def error_text(appended: Appended, indexes: tuple[int, ...]) -> str:
+    """Return why rows were not taken, in one line; refused rows are named by their row index."""
+    said = appended.outcome.message
+    if appended.refused:
+        place, words = min(appended.refused.items())
+        named = f"row {indexes[place]}" if 0 <= place < len(indexes) else "a row"
+        said = f"{len(appended.refused)} row(s) refused, {named}: {words or said}"
+    return " ".join(said.split())[:_SHOWN_ERROR] or appended.outcome.code
+
+
+class Pace:
+    """At most so many replays a second, spread evenly. `per_s` None is no limit."""
+
+    def __init__(self, per_s: float | None, monotonic: Callable[[], float], sleep: Callable[[float], None]) -> None:
+        self._pause_s = 1 / per_s if per_s else 0.0
+        self._monotonic, self._sleep = monotonic, sleep
+        self._next_at = 0.0
+
+    def wait(self) -> None:
+        """Return when the next replay may start."""
+        now = self._monotonic()
+        if now < self._next_at:
+            self._sleep(self._next_at - now)
+        self._next_at = max(now, self._next_at) + self._pause_s
