@@ -20,7 +20,9 @@ from tests.unit.state.histories import (
     finished,
     heartbeat,
     landed,
+    paused,
     published,
+    resumed,
     started,
     tell,
     whole_run,
@@ -116,19 +118,19 @@ def test_the_state_folded_from_the_snapshot_is_the_state_the_writer_had(version:
     assert writer(journal).open().state == state
 
 
-def test_the_snapshot_is_written_when_a_run_starts_or_ends_and_only_then() -> None:
+def test_the_snapshot_is_written_when_a_run_starts_or_ends_or_a_person_pauses_and_only_then() -> None:
     journal = MemoryJournal()
     ledger = opened(journal)
     versions = []
-    entries: list[list[Event]] = [*whole_run(0), [started("b")], [heartbeat("b"), failed("b")]]
+    entries: list[list[Event]] = [*whole_run(0), [started("b")], [heartbeat("b"), failed("b")], [paused()], [resumed()]]
     for events in entries:
         landed(ledger, events)
         snapshot = journal.read_snapshot(LANE)
         versions.append(snapshot.version if snapshot else 0)
-    assert versions == [1, 1, 1, 1, 5, 6, 7]
+    assert versions == [1, 1, 1, 1, 5, 6, 7, 8, 9]
 
 
-def test_entries_expire_after_the_retention_but_those_that_start_a_run_never() -> None:
+def test_entries_expire_after_the_retention_but_those_that_start_a_run_or_pause_never() -> None:
     expiries = []
 
     class Watching(MemoryJournal):
@@ -136,8 +138,8 @@ def test_entries_expire_after_the_retention_but_those_that_start_a_run_never() -
             expiries.append(commit.expire_at_us)
             return super().commit(commit)
 
-    tell(opened(Watching()), [[started()], [attempted("b1")], [committed("b1"), finished()]])
-    assert expiries == [None, T0_US + 90 * DAY_US, T0_US + 90 * DAY_US]
+    tell(opened(Watching()), [[started()], [attempted("b1")], [committed("b1"), finished()], [paused()], [resumed()]])
+    assert expiries == [None, T0_US + 90 * DAY_US, T0_US + 90 * DAY_US, None, None]
 
 
 def test_documents_written_are_counted() -> None:

@@ -23,6 +23,7 @@ from tests.unit.state.histories import (
     digests,
     operator,
     rejected,
+    replay,
     started,
     tell,
     writer,
@@ -318,6 +319,15 @@ def test_a_receipt_that_is_done_stays_done(journal: MemoryJournal) -> None:
 
 
 # The index
+
+
+def test_what_landed_stays_landed_whoever_claims_it_again() -> None:
+    landed = {"1": {"digest": digests(1).hex(), "state": "landed"}}
+    held = Held({"b1": {"rejected_indexes": [1, 2], "repairs": landed}})
+    changes = ops_changes(held, [replay("b1", "t1", 1, 2)], Moment(1, "", T0_US), retention_us=1)
+    claimed = {"digest": digests(2).hex(), "state": "claimed", "token": "t1"}
+    assert changes.batches["b1"]["repairs"] == {**landed, "2": claimed}
+    assert changes.batches["b1"]["open_records"] == 1
 
 
 def test_every_field_that_operators_change_is_named_as_such() -> None:

@@ -103,6 +103,11 @@ def test_the_table_is_rendered_for_the_documents() -> None:
         (batch(repairs={"0": repair(9, "landed")["9"]}), replay("b1", "t1", 0), "was replayed as a different repair"),
         (batch(repairs=repair(0)), records_discarded("b1", 0), "has a repair of record 0 under way"),
         (batch(repairs=repair(0, "landed")), records_discarded("b1", 0), "has record 0 replayed already"),
+        (
+            batch(repairs={"0": repair(9)["9"]}),
+            records_replayed("b1", "t1", 0),
+            "has no claim of this repair of record 0; run `ingestor reconcile`",
+        ),
         (batch(), records_replayed("b1", "t1", 0), "has no claim of this repair of record 0"),
         (
             batch(repairs={str(number): {} for number in range(1, MAX_REPAIRS + 1)}),
