@@ -98,8 +98,10 @@ def test_missing_columns_are_added_at_every_level_and_the_view_shows_them(tables
     tables.create_view("orders_dedup", ddl.dedup_query(PROJECT, tables.dataset, "orders", older))
     done = schema.apply(tables, "orders", order)
     assert done == [
-        "change table orders: add last_status INT64, add lines.price.currency STRING, add lines.packed_at TIMESTAMP, "
-        "add part RECORD",
+        (
+            "change table orders: add last_status INT64, add lines.price.currency STRING, "
+            "add lines.packed_at TIMESTAMP, add part RECORD"
+        ),
         "replace view orders_dedup",
     ]
     assert sorted(flat(existing(tables, "orders").columns)) == sorted(flat(columns_of(order)))

@@ -21,6 +21,12 @@ CLASSES = [
     sample("shop.Scalars"),
     sample("legacy.Event"),
     sample("modern.Reading"),
+    wire_class(descriptor_of(sample("annotated.Every"))),
+    wire_class(descriptor_of(sample("annotated.Wrapped"))),
+    wire_class(descriptor_of(sample("annotated.LeftOut"))),
+    wire_class(descriptor_of(sample("bq_schema_examples.Bar"))),
+    wire_class(descriptor_of(sample("bq_schema_examples.Types"))),
+    wire_class(descriptor_of(sample("grouped.Old"))),
     message_class("flights.Flight"),
     message_class("ingestor.LedgerStatement"),
 ]
@@ -102,7 +108,7 @@ def seen(message: Message, field: FieldDescriptor) -> Any:
         return sorted(entries, key=repr)
     if field.is_repeated:
         listed = [plain(item) for item in value]
-        return sorted(listed, key=repr) if field.name in {"fees", "grades", "counts"} else listed
+        return sorted(listed, key=repr) if field.name in {"fees", "grades", "counts", "c_map", "w_map"} else listed
     if field.has_presence and not message.HasField(field.name):
         return plain(field.default_value) if field.has_default_value else None
     return plain(value)

@@ -32,8 +32,10 @@ DIFFERS: dict[str, tuple[tuple[Column, ...], tuple[Column, ...], str, str]] = {
         (Column("a", "INT64", "REQUIRED"),),
         (),
         "additive",
-        "column a: table has none, message wants REQUIRED INT64; add the column (NULLABLE, because BigQuery adds no "
-        "other; records without a value are rejected all the same)",
+        (
+            "column a: table has none, message wants REQUIRED INT64; add the column (NULLABLE, because BigQuery "
+            "adds no other; records without a value are rejected all the same)"
+        ),
     ),
     "another type inside": (
         (record(A),),
@@ -51,8 +53,10 @@ DIFFERS: dict[str, tuple[tuple[Column, ...], tuple[Column, ...], str, str]] = {
         (A,),
         (Column("a", "INT64", "REQUIRED"),),
         "additive",
-        "column a: table has it REQUIRED, message may leave it NULL; let the column be NULL, or set `require` on the "
-        "field",
+        (
+            "column a: table has it REQUIRED, message may leave it NULL; let the column be NULL, or set `require` "
+            "on the field"
+        ),
     ),
     "a required column that the message lacks": (
         (A,),
