@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from ingestor.decode import canonical_json
 from ingestor.descriptor import METADATA_FIELDS
 from ingestor.encode import Rejection
-from ingestor.pages import JsonValue, Page
+from ingestor.pages import JsonValue, Page, SourceRequest
 from state.events import DIGEST_SIZE, BatchAttempted, Position
 
 Encode = Callable[[object], bytes | Rejection]
@@ -44,6 +44,14 @@ class Unread:
     records: tuple[JsonValue, ...]
     taken: int = 0
     offset: int = 0
+    again: Callable[[], tuple[JsonValue, ...]] | None = None
+    """Yields `records` again; None: they are kept."""
+
+    @property
+    def originals(self) -> Callable[[], tuple[JsonValue, ...]]:
+        """Yields `records`, decoded again where the page can."""
+        kept = self.records
+        return self.again or (lambda: kept)
 
     @property
     def exhausted(self) -> bool:
@@ -59,6 +67,18 @@ class Unread:
 
 
 @dataclass(frozen=True, slots=True)
+class Segment:
+    """Where a stretch of a batch's records comes from: the record at `index` of the batch and those after it are
+    `records()[offset]` and those after it.
+    """
+
+    index: int
+    offset: int
+    records: Callable[[], tuple[JsonValue, ...]]
+    request: SourceRequest | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """A batch being filled. `outcomes` holds, in source order, each record's row or its rejection."""
 
@@ -68,6 +88,7 @@ class Draft:
     size_bytes: int = 0
     tail: tuple[JsonValue, ...] = ()
     """The draft's records of the page at `end.cursor`; empty when the draft ends between pages."""
+    segments: tuple[Segment, ...] = ()
     within: Position | None = None
     """The same place as `end`, said within the last page: a page's end gets its other name, the start of the next page,
     only once the source tells of a next page."""
@@ -83,11 +104,24 @@ class Batch:
     rejected: tuple[RejectedRecord, ...]
     digests: bytes
     """Packed row digests of `rows`, 16 bytes each."""
+    indexes: tuple[int, ...] = ()
+    """The index of each of `rows` in the batch."""
+    segments: tuple[Segment, ...] = ()
 
     @property
     def batch_id(self) -> str:
         """The content-addressed id."""
         return self.attempted.batch_id
+
+    @property
+    def request(self) -> SourceRequest | None:
+        """The request that brought the batch's first record, where it is known."""
+        return self.segments[0].request if self.segments else None
+
+    def original(self, index: int) -> JsonValue:
+        """Return the source record at an index of the batch, decoded again from its page."""
+        segment = next(s for s in reversed(self.segments) if s.index <= index)
+        return segment.records()[segment.offset + index - segment.index]
 
 
 def record_digest(record: JsonValue) -> bytes:
@@ -108,7 +142,8 @@ def unread(page: Page, boundary: bytes) -> tuple[Unread, int, int]:
         longer holds (records changed or gone at the source).
     """
     if not boundary:
-        return Unread(page, tuple(page.records)), 0, 0
+        reread = page.reread
+        return Unread(page, tuple(page.records), again=(lambda: tuple(reread())) if reread else None), 0, 0
     known = Counter(boundary[at : at + DIGEST_SIZE] for at in range(0, len(boundary), DIGEST_SIZE))
     remembered = known.total()
     fresh: list[JsonValue] = []
@@ -148,7 +183,9 @@ def fill(draft: Draft, rest: Unread, encode: Encode, limits: Limits) -> tuple[Dr
     end = rest_after.position if offset > rest.offset or rest.exhausted else draft.end
     tail = ((*draft.tail,) if same_page else ()) + rest.records[rest.offset : offset] if end.taken else ()
     within = Position(rest.page.cursor, rest.taken + offset)
-    return Draft(draft.start, end, tuple(outcomes), size, tail, within), rest_after, full
+    segment = Segment(len(draft.outcomes), rest.offset, rest.originals, rest.page.request)
+    segments = (*draft.segments, segment) if offset > rest.offset else draft.segments
+    return Draft(draft.start, end, tuple(outcomes), size, tail, segments, within), rest_after, full
 
 
 def batch_id(pipeline: str, lane: str, epoch: int, start: Position, digests: Iterable[tuple[bytes, bytes]]) -> str:
@@ -174,11 +211,8 @@ def cut(pipeline: str, lane: str, epoch: int, draft: Draft, ingest_time_us: int)
     ]
     identity = batch_id(pipeline, lane, epoch, draft.start, digests)
     prefix = metadata_prefix(identity, ingest_time_us)
-    rows = tuple(
-        item + prefix + _varint(index)
-        for index, item in enumerate(draft.outcomes)
-        if not isinstance(item, RejectedRecord)
-    )
+    accepted = [(index, item) for index, item in enumerate(draft.outcomes) if not isinstance(item, RejectedRecord)]
+    rows = tuple(item + prefix + _varint(index) for index, item in accepted)
     attempted = BatchAttempted(
         batch_id=identity,
         epoch=epoch,
@@ -190,7 +224,14 @@ def cut(pipeline: str, lane: str, epoch: int, draft: Draft, ingest_time_us: int)
         ingest_time_us=ingest_time_us,
         tail=b"".join(map(record_digest, draft.tail)),
     )
-    return Batch(attempted, rows, rejected, b"".join(digest for kind, digest in digests if kind == b"row"))
+    return Batch(
+        attempted=attempted,
+        rows=rows,
+        rejected=rejected,
+        digests=b"".join(digest for kind, digest in digests if kind == b"row"),
+        indexes=tuple(index for index, _ in accepted),
+        segments=draft.segments,
+    )
 
 
 def metadata_prefix(identity: str, ingest_time_us: int) -> bytes:

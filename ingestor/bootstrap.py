@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,14 @@ from google.protobuf.descriptor_pb2 import DescriptorProto
 
 from ingestor.batch import Limits
 from ingestor.config import Config
+from ingestor.ddl import OPERATORS_LANE
+from ingestor.descriptor import normalized, writer_schema
 from ingestor.encode import Encoder
+from ingestor.envelope import DeadBatch, Origin
 from ingestor.lognames import LogName
 from ingestor.logs import Log
 from ingestor.messages import descriptor_of, message_class
-from ingestor.ports import Plan, Ports
+from ingestor.ports import Healing, KeepAlive, Plan, Ports
 from ingestor.progress import Progress
 from ingestor.run import Run
 from state.fold import LaneState
@@ -28,8 +32,9 @@ from state.ledger import LaneLedger
 
 if TYPE_CHECKING:
     from ingestor.append import Connection
-    from ingestor.deadletters import RejectedRecords
     from ingestor.publish import LedgerTable
+    from ingestor.rejected_records import RejectedRecords
+    from ingestor.replay import Replayer
     from ingestor.tables import Tables
 
 DISTRIBUTION = "bigquery-batch-ingestor"
@@ -111,7 +116,6 @@ class RunBuilder:
         from ingestor_protos.ingestor_pb2 import LedgerStatement  # noqa: PLC0415 - likewise
 
         from ingestor.append import write_client  # noqa: PLC0415 - gRPC is loaded by those who append
-        from ingestor.descriptor import normalized, writer_schema  # noqa: PLC0415 - likewise
 
         config = self._config
         client = write_client(config.bigquery_storage_emulator_host)
@@ -121,10 +125,14 @@ class RunBuilder:
             source=self._source(),
             open_connection=self._connector(client, config.bq_table_id, writer_schema(descriptor_of(self._message))),
             rejects=rejects,
+            store_dead=self._store_dead(),
+            table_exists=self._table_exists,
             publish=self._statements(
                 self._connector(client, f"{config.bq_table_id}_ledger", normalized(descriptor_of(LedgerStatement)))
             ).publish,
             preflight=lambda: self._preflight(rejects),
+            publish_operators=self._publish_operators,
+            heal=self._heal,
             note_skip=self._note_skip,
             clock=self._clock,
             log=self._log,
@@ -150,6 +158,8 @@ class RunBuilder:
             append_timeout_s=config.append_timeout_s,
             stale_s=config.ledger_stale_s,
             deadline_s=config.run_deadline_s,
+            fuse_consecutive=config.fuse_consecutive,
+            fuse_ratio=config.fuse_ratio,
             source_start=config.source_start,
         )
 
@@ -172,11 +182,33 @@ class RunBuilder:
         )
 
     def _rejects(self) -> "RejectedRecords":
-        from ingestor.deadletters import RejectedRecords, storage_client  # noqa: PLC0415 - likewise
+        from ingestor.bucket import storage_client  # noqa: PLC0415 - likewise
+        from ingestor.rejected_records import RejectedRecords  # noqa: PLC0415 - likewise
 
         config = self._config
         client = storage_client(config.gcp_project_id, config.storage_emulator_host)
         return RejectedRecords(client, config.dead_letter_bucket, config.pipeline_id, self._lane, self._run_id)
+
+    def _store_dead(self) -> Callable[[DeadBatch], tuple[str, int]]:
+        from ingestor.bucket import storage_client  # noqa: PLC0415 - likewise
+        from ingestor.dead_batches import DeadBatches  # noqa: PLC0415 - likewise
+
+        config, descriptor = self._config, descriptor_of(self._message)
+        origin = Origin(
+            pipeline=config.pipeline_id,
+            lane=self._lane,
+            run_id=self._run_id,
+            message_type=config.message_type,
+            descriptor=writer_schema(descriptor),
+            code_version=version(DISTRIBUTION),
+            cursor_param=config.source_cursor_param,
+        )
+        client = storage_client(config.gcp_project_id, config.storage_emulator_host)
+        return partial(DeadBatches(client, config.dead_letter_bucket).store, origin)
+
+    def _table_exists(self) -> bool:
+        with open_tables(self._config) as tables:
+            return tables.read(self._config.bq_table_id) is not None
 
     def _preflight(self, rejects: "RejectedRecords") -> None:
         from ingestor.schema import preflight  # noqa: PLC0415 - likewise
@@ -184,6 +216,24 @@ class RunBuilder:
         with open_tables(self._config) as tables:
             preflight(tables, self._config.bq_table_id, descriptor_of(self._message))
         rejects.check()
+
+    def _replayer(self) -> "Replayer":
+        from ingestor.replay_wiring import open_replayer  # noqa: PLC0415 - it wires with this module's own functions
+
+        return open_replayer(self._config, self._journal, self._log)
+
+    def _publish_operators(self) -> None:
+        if self._journal.read_snapshot(OPERATORS_LANE) is not None:
+            with self._replayer() as replayer:
+                replayer.publish_owed(self._run_id)
+
+    def _heal(self, keep_alive: KeepAlive) -> Healing:
+        with self._replayer() as replayer:
+            probed = replayer.probe(self._run_id, lane=self._lane, keep_alive=keep_alive)
+            if not probed.healed:
+                return Healing(error=probed.text)
+            healed = replayer.replay_systemic(self._run_id, lane=self._lane, keep_alive=keep_alive)
+            return Healing(probed.rows + healed.rows, healed.failing or None)
 
     def _source(self) -> Any:  # noqa: ANN401 - `HttpSource`, which is loaded late
         from ingestor.source import http_source  # noqa: PLC0415 - likewise

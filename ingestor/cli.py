@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from ingestor.cli_schema import schema
+from ingestor.cli_status import status_command
 from ingestor.config import Config, load
 from ingestor.errors import ConfigurationError, DifferenceFound, IngestorError
 from state.errors import LedgerError
@@ -114,6 +115,7 @@ def _sentence(summary: dict[str, Any]) -> str:
 
 
 cli.add_command(schema)
+cli.add_command(status_command)
 
 
 @cli.group()
@@ -163,17 +165,13 @@ def ledger() -> None:
 def ledger_verify(*, as_json: bool) -> None:
     """Check chains, versions, folds, snapshots and index of every lane; exit 4 when something is wrong."""
     from ingestor.bootstrap import open_journal  # noqa: PLC0415 - likewise
-    from state.verify import verify_lane  # noqa: PLC0415 - likewise
+    from state.verify import verify_pipeline  # noqa: PLC0415 - likewise
 
     config = load()
     journal = open_journal(config)
     try:
         lanes = journal.read_lanes()
-        differences = [
-            line
-            for lane in lanes
-            for line in verify_lane(journal, config.pipeline_id, lane, retention_days=config.ledger_retention_days)
-        ]
+        differences = verify_pipeline(journal, config.pipeline_id, retention_days=config.ledger_retention_days)
     finally:
         journal.close()
     if as_json:

@@ -22,8 +22,6 @@ NOT_BUILT: dict[str, str | None] = {
     "SOURCE_PARTITIONS": "1",
     "SOURCE_PARALLEL_PAGES": "1",
     "SOURCE_OVERLAP": "0",
-    "FUSE_CONSECUTIVE": "5",
-    "FUSE_RATIO": "0.2",
     "DEDUP_KEY": None,
     "MASK_FIELDS": None,
 }

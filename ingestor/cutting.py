@@ -9,8 +9,7 @@ import sys
 from dataclasses import replace
 
 from ingestor.batch import Batch, Draft, Limits, cut, fill
-from ingestor.hear import drain
-from ingestor.progress import Decided, Held, Progress, Stage
+from ingestor.progress import Decided, Held, Progress, Stage, drain
 from ingestor.signals import Instant, StartReading
 from state.events import BatchSuperseded, Position
 
@@ -82,7 +81,8 @@ def _match_carried(state: Progress) -> Progress:
     if again.batch_id != earlier.batch_id or earlier.end not in {state.draft.end, state.draft.within}:
         return replace(state, diverged=True)
     # The journal's own span and tail stay what they were: only the bytes are rebuilt.
-    held = Held(replace(again, attempted=earlier), Stage.READY if again.rows else Stage.ANSWERED)
+    stage = Stage.READY if again.rows else Stage.ANSWERED
+    held = Held(replace(again, attempted=earlier), stage, tuple(range(len(again.rows))))
     return replace(_hold(state, held), carried=state.carried[1:])
 
 
@@ -96,7 +96,7 @@ def _cut_fresh(state: Progress, now: Instant) -> Progress:
             "remembered: set SOURCE_PAGE_SIZE to 20000 or less",
         )
     batch: Batch = cut(settings.pipeline, settings.lane, state.lane.epoch, draft, now.wall_us)
-    return _hold(state, Held(batch))
+    return _hold(state, Held(batch, left=tuple(range(len(batch.rows)))))
 
 
 def _hold(state: Progress, held: Held) -> Progress:

@@ -2,7 +2,8 @@
 
 from ingestor.bucket import Bucket, ObjectGone, storage_client
 from ingestor.dead_batches import DeadBatches
-from ingestor.envelope import DeadBatch, Failure, Origin, SourceRequest, rows_of
+from ingestor.envelope import DeadBatch, Failure, Origin, rows_of
+from ingestor.pages import SourceRequest
 from ingestor.rejected_records import RejectedRecords, RejectStore
 
 __all__ = [

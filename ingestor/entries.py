@@ -7,9 +7,10 @@ trips a second whatever the number of batches.
 from dataclasses import replace
 
 from ingestor.lognames import LogName
-from ingestor.progress import Decided, Held, Phase, Progress, Stage
+from ingestor.outcome import fingerprint, normalised
+from ingestor.progress import STAGES, Decided, Held, Phase, Progress, Stage
 from ingestor.signals import Instant, Note, WriteEntry
-from state.events import BatchAttempted, BatchCommitted, Event, RecordsRejected
+from state.events import BatchAttempted, BatchCommitted, BatchDeadLettered, Event, RecordsRejected
 
 LINGER_S = 0.2
 """An event waits this long for others to share its journal entry when nothing else needs the entry sooner."""
@@ -26,28 +27,68 @@ def settle(state: Progress, now: Instant) -> Decided:
     for held in state.held:
         if held.stage is Stage.RECORDING:
             continue
-        if held.stage is not Stage.ANSWERED or not held.rejects_durable:
+        if held.stage not in {Stage.ANSWERED, Stage.DEAD} or not held.rejects_durable:
             break
         state = enqueue(state, now, *_outcome_events(held))
         state = state.with_held(held.batch.batch_id, lambda h: replace(h, stage=Stage.RECORDING))
+        state = _judge(state, held)
     return state, ()
 
 
-def _outcome_events(held: Held) -> tuple[Event, ...]:
+def _judge(state: Progress, held: Held) -> Progress:
+    """Count for the fuse, in lane order: what was refused, and whether anything of this batch was taken."""
     attempted = held.batch.attempted
-    committed = BatchCommitted(
-        batch_id=attempted.batch_id, rows=attempted.rows, attempts=held.attempts, latency_ms=held.latency_ms
+    records = attempted.rows + attempted.rejected
+    bad = records if held.stage is Stage.DEAD else attempted.rejected + len(held.refused)
+    return replace(
+        state,
+        judged=state.judged + records,
+        judged_bad=state.judged_bad + bad,
+        refused_in_a_row=state.refused_in_a_row + 1 if bad == records else 0,
     )
-    if not held.batch.rejected:
-        return (committed,)
-    rejected = RecordsRejected(
+
+
+def _outcome_events(held: Held) -> tuple[Event, ...]:
+    """Return what settles the batch: its rejected records first, then its outcome."""
+    rejected = tuple(
+        RecordsRejected(
+            batch_id=held.batch.batch_id,
+            stage=stage,
+            indexes=tuple(item.index for item in held.rejected_at(stage)),
+            object=held.stored[stage].object,
+            generation=held.stored[stage].generation,
+        )
+        for stage in STAGES
+        if held.rejected_at(stage)
+    )
+    outcome = _dead_letter(held) if held.stage is Stage.DEAD else _commit(held)
+    return (*rejected, outcome)
+
+
+def _commit(held: Held) -> BatchCommitted:
+    attempted = held.batch.attempted
+    return BatchCommitted(
         batch_id=attempted.batch_id,
-        stage="encode",
-        indexes=tuple(item.index for item in held.batch.rejected),
-        object=held.object,
-        generation=held.generation,
+        rows=attempted.rows - len(held.refused),
+        attempts=held.attempts,
+        latency_ms=held.latency_ms,
     )
-    return (rejected, committed)
+
+
+def _dead_letter(held: Held) -> BatchDeadLettered:
+    assert held.failure is not None  # noqa: S101 - nothing dies without a reason
+    outcome = held.failure
+    return BatchDeadLettered(
+        batch_id=held.batch.batch_id,
+        kind=held.kind,
+        code=outcome.code,
+        storage_error=outcome.storage_error,
+        error=normalised(outcome.message),
+        fingerprint=fingerprint(outcome),
+        attempts=held.attempts,
+        object=held.stored["dead"].object,
+        generation=held.stored["dead"].generation,
+    )
 
 
 def attempt(state: Progress, now: Instant) -> Decided:
@@ -92,7 +133,7 @@ def _entry_due(state: Progress, now: Instant) -> bool:
     """Few entries, little waiting: at once when the connection would idle without it or half a window has gathered."""
     half = max(1, state.settings.max_in_flight // 2)
     attempts = sum(isinstance(e, BatchAttempted) for e in state.ready)
-    outcomes = sum(isinstance(e, BatchCommitted) for e in state.ready)
+    outcomes = sum(isinstance(e, BatchCommitted | BatchDeadLettered) for e in state.ready)
     sendable = state.at_stage(Stage.SENT, Stage.READY)
     return (
         attempts >= half

@@ -18,6 +18,7 @@ from ingestor_protos.ingestor_pb2 import DeadLetterBatch
 from ingestor.batch import Batch, metadata_prefix, row_digest
 from ingestor.descriptor import fingerprint as schema_fingerprint
 from ingestor.outcome import Outcome, fingerprint, storage_error_name
+from ingestor.pages import SourceRequest
 from ingestor.paging import public_url
 from state.events import Position
 
@@ -45,16 +46,6 @@ class Failure:
         return cls(
             kind, outcome.code, outcome.storage_error, outcome.message, fingerprint(outcome), unknown=outcome.unknown
         )
-
-
-@dataclass(frozen=True, slots=True)
-class SourceRequest:
-    """The request that brought a batch's first record. `url` may be as sent: what is secret in it is left out here."""
-
-    url: str
-    status: int
-    request_id: str
-    requested_at_us: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

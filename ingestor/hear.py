@@ -3,14 +3,15 @@
 from dataclasses import replace
 from typing import assert_never
 
+from ingestor.answers import hear_answer, hear_end, hear_table
 from ingestor.batch import unread
 from ingestor.lognames import LogName
-from ingestor.outcome import Basic, Outcome
-from ingestor.progress import Decided, Held, Phase, Progress, Stage
+from ingestor.progress import Decided, Held, Phase, Progress, Stage, Stored, drain
 from ingestor.signals import (
     Answered,
     Command,
     ConnectionEnded,
+    DeadStored,
     EntryLanded,
     Instant,
     LedgerLost,
@@ -23,11 +24,13 @@ from ingestor.signals import (
     Signal,
     StopAsked,
     StoreFailed,
+    TableAsked,
     Ticked,
 )
 from state.events import (
     BatchAttempted,
     BatchCommitted,
+    BatchDeadLettered,
     BatchesPublished,
     BatchSuperseded,
     RecordsRejected,
@@ -46,17 +49,17 @@ def hear(state: Progress, signal: Signal, now: Instant) -> Decided:  # noqa: C90
             stale = signal.reading != state.reading
             return (state, ()) if stale else (drain(state, now, failure=signal.error), ())
         case Answered():
-            return _answer(state, signal, now)
+            return hear_answer(state, signal.batch_id, signal.outcome, now)
         case ConnectionEnded():
-            return _connection_ended(state, signal.outcome, now)
+            return hear_end(state, signal.outcome, now)
+        case TableAsked():
+            return hear_table(state, signal.batch_id, now, exists=signal.exists)
         case RejectsStored():
-            stored = signal
-            kept = state.with_held(
-                stored.batch_id, lambda h: replace(h, object=stored.object, generation=stored.generation)
-            )
-            return kept, ()
+            return _stored(state, signal.batch_id, signal.stage, Stored(signal.object, signal.generation)), ()
+        case DeadStored():
+            return _stored(state, signal.batch_id, "dead", Stored(signal.object, signal.generation)), ()
         case StoreFailed():
-            return drain(state, now, failure=signal.error, halt_sends=True), ()
+            return drain(replace(state, store_failed=True), now, failure=signal.error, halt_sends=True), ()
         case EntryLanded():
             return _landed(state, signal.lane, signal.writes)
         case LedgerLost():
@@ -71,33 +74,6 @@ def hear(state: Progress, signal: Signal, now: Instant) -> Decided:  # noqa: C90
             return state, ()
         case _:
             assert_never(signal)
-
-
-def drain(  # noqa: PLR0913 - why, and for how long
-    state: Progress,
-    now: Instant,
-    *,
-    failure: str | None = None,
-    stop: str | None = None,
-    grace_s: float | None = None,
-    halt_sends: bool = False,
-) -> Progress:
-    """Take nothing new from here on. What was cut and never announced is dropped: the next run reads it again.
-
-    The first failure is the run's failure. `grace_s` bounds what is still waited for (default: one append timeout).
-    """
-    grace = state.settings.append_timeout_s if grace_s is None else grace_s
-    return replace(
-        state,
-        phase=Phase.DRAINING if state.phase is Phase.READING else state.phase,
-        failure=state.failure or failure,
-        stop=state.stop or stop,
-        sends_halted=state.sends_halted or halt_sends,
-        drain_until=min(state.drain_until, now.monotonic_s + grace),
-        unread=(),
-        held=tuple(h for h in state.held if h.stage is not Stage.CUT),
-        diverged=False,
-    )
 
 
 def _page(state: Progress, signal: PageArrived) -> Decided:
@@ -121,53 +97,12 @@ def _page(state: Progress, signal: PageArrived) -> Decided:
     return state, tuple(notes)
 
 
-def _answer(state: Progress, signal: Answered, now: Instant) -> Decided:
-    held = next((h for h in state.at_stage(Stage.SENT) if h.batch.batch_id == signal.batch_id), None)
-    if held is None:
-        return state, ()
-    match signal.outcome.basic:
-        case Basic.APPENDED:
-            latency_ms = round((now.monotonic_s - held.sent_at) * 1000)
-            rowless = replace(held.batch, rows=())  # acknowledged: the bytes need not be kept any longer
-            done = replace(held, batch=rowless, stage=Stage.ANSWERED, latency_ms=latency_ms)
-            return state.with_held(signal.batch_id, lambda _: done), ()
-        case Basic.AGAIN:
-            return _again(state, held, signal.outcome, now)
-        case Basic.REFUSED:
-            text = f"batch {signal.batch_id} was refused: {signal.outcome.code}: {signal.outcome.message}"
-            ready = state.with_held(signal.batch_id, lambda h: replace(h, stage=Stage.READY))
-            return drain(ready, now, failure=f"{text}; it stays in doubt and the next run tries again",
-                         halt_sends=True), ()  # fmt: skip
-        case _:
-            assert_never(signal.outcome.basic)
+def _stored(state: Progress, batch_id: str, what: str, stored: Stored) -> Progress:
+    def keep(held: Held) -> Held:
+        stage = Stage.DEAD if what == "dead" else held.stage
+        return replace(held, stored={**held.stored, what: stored}, stage=stage)
 
-
-def _connection_ended(state: Progress, outcome: Outcome, now: Instant) -> Decided:
-    """Every batch in flight is unknown now: it goes again, on a new connection."""
-    commands: tuple[Command, ...] = ()
-    for held in state.at_stage(Stage.SENT):
-        if outcome.basic is Basic.REFUSED:
-            state = state.with_held(held.batch.batch_id, lambda h: replace(h, stage=Stage.READY))
-            text = f"BigQuery ended the append call: {outcome.code}: {outcome.message}"
-            state = drain(state, now, failure=f"{text}; batches in flight stay in doubt", halt_sends=True)
-        else:
-            state, notes = _again(state, held, outcome, now)
-            commands += notes
-    return state, commands
-
-
-def _again(state: Progress, held: Held, outcome: Outcome, now: Instant) -> Decided:
-    """Send the batch again after a pause, within its budget of attempts."""
-    batch_id, settings = held.batch.batch_id, state.settings
-    if held.attempts >= settings.max_attempts:
-        state = state.with_held(batch_id, lambda h: replace(h, stage=Stage.READY))
-        text = f"batch {batch_id} got no append in {held.attempts} attempts, last {outcome.code}: {outcome.message}"
-        return drain(state, now, failure=f"{text}; it stays in doubt and the next run settles it", halt_sends=True), ()
-    pause_s = settings.backoff(held.attempts)
-    again = replace(held, stage=Stage.READY, not_before=now.monotonic_s + pause_s)
-    note = Note(LogName.BATCH_RETRIED, "WARNING", {"batch_id": batch_id, "attempts": held.attempts,
-                                                   "code": outcome.code})  # fmt: skip
-    return state.with_held(batch_id, lambda _: again).count(retries=1), (note,)
+    return state.with_held(batch_id, keep)
 
 
 def _landed(state: Progress, lane: LaneState, writes: int) -> Decided:
@@ -183,6 +118,9 @@ def _landed(state: Progress, lane: LaneState, writes: int) -> Decided:
             case BatchCommitted():
                 state = _settled(state, event)
                 notes.append(_committed_note(state, event))
+            case BatchDeadLettered():
+                state = _buried(state, event)
+                notes.append(_dead_note(event))
             case RecordsRejected():
                 notes.append(_rejected_note(event))
             case BatchSuperseded():
@@ -238,9 +176,30 @@ def _settled(state: Progress, event: BatchCommitted) -> Progress:
     return state.count(
         taken=carried,
         rows_committed=event.rows,
-        rows_rejected=len(held.batch.rejected),
+        rows_rejected=len(held.batch.rejected) + len(held.refused),
         batches_committed=1,
         bytes_committed=attempted.bytes,
+    )
+
+
+def _buried(state: Progress, event: BatchDeadLettered) -> Progress:
+    held = next(h for h in state.held if h.batch.batch_id == event.batch_id)
+    attempted, refused = held.batch.attempted, len(held.refused)
+    carried = attempted.rows + attempted.rejected if event.batch_id in state.carried_ids else 0
+    state = replace(state, held=tuple(h for h in state.held if h is not held))
+    return state.count(
+        taken=carried,
+        rows_dead_lettered=attempted.rows - refused,
+        rows_rejected=attempted.rejected + refused,
+        batches_dead_lettered=1,
+    )
+
+
+def _dead_note(event: BatchDeadLettered) -> Note:
+    return Note(
+        LogName.BATCH_DEAD_LETTERED,
+        "ERROR",
+        {"batch_id": event.batch_id, "code": event.code, "attempts": event.attempts, "fingerprint": event.fingerprint},
     )
 
 

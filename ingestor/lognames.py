@@ -74,6 +74,7 @@ class Fields(TypedDict, total=False):
     attempts: int
     latency_ms: int
     code: str
+    fingerprint: str
     checkpoint: str | None
     lag_s: float | None
     in_doubt: int

@@ -3,11 +3,11 @@ and for an explorer that chooses every order of events.
 
 The rules below are applied after every signal, in this order, each looking only at the state:
 
-1. deadline: stop reading when the time is up;
+1. deadline and fuse: stop reading when the time is up, or when too much is refused;
 2. cut: build the next batch, first the ones that an earlier run left in doubt, at their own cuts;
 3. read: keep one page in work and one ahead;
 4. settle: journal outcomes in lane order, never one before every earlier batch is settled;
-5. attempt: announce batches before they are sent;
+5. attempt: announce batches before they are sent; give to the bucket what it must hold before a batch is settled;
 6. publish, heartbeat, finish;
 7. write: one journal entry at a time, several events in each;
 8. send: within the window, and only while the lease is fresh.
@@ -20,36 +20,41 @@ from dataclasses import replace
 
 from ingestor.cutting import cut_next, restart_reading, supersede_diverged
 from ingestor.entries import LINGER_S, attempt, enqueue, settle, write
-from ingestor.hear import drain, hear
-from ingestor.progress import WINDOW_BYTES, Decided, Phase, Progress, Rule, Settings, Stage
-from ingestor.sending import send, store, timeouts
-from ingestor.signals import Command, Continue, GrantPage, Instant, PublishStatements, Signal
+from ingestor.hear import hear
+from ingestor.lognames import LogName
+from ingestor.progress import WINDOW_BYTES, Decided, Phase, Progress, Rule, Settings, Stage, drain
+from ingestor.sending import give_up, send, store, timeouts
+from ingestor.signals import Command, Continue, GrantPage, Instant, Note, PublishStatements, Signal
 from ingestor.summary import ledger_summary, storable
 from state.events import BatchesPublished, Event, RunFailed, RunFinished, RunHeartbeat
 from state.fold import LaneState
 
 PAGES_AHEAD = 2
 """Pages granted or waiting: one in work, one prefetched."""
+FUSE_MINIMUM = 1_000
+"""Records that must be judged before their ratio says anything."""
 PUBLISH_STATEMENTS = 200
 PUBLISH_EVERY_S = 15.0
 DEADLINE_GRACE_S = 60.0
 """After RUN_DEADLINE_S (480) what is in flight gets this long; Cloud Run cuts at 600."""
 
 
-def begin(settings: Settings, lane: LaneState, now: Instant) -> Decided:
+def begin(settings: Settings, lane: LaneState, now: Instant, entry_at: float | None = None) -> Decided:
     """Return the state of a run that has just journaled `run_started`, and its first commands.
 
-    What the lane's outbox held then must be published already: the run's next entry says so.
+    What the lane's outbox held then must be published already: the run's next entry says so. `entry_at` is when the
+    run's newest entry was begun (monotonic seconds; None: now): its lease counts from there.
     """
     state = Progress(
         settings=settings,
         lane=lane,
+        window=settings.max_in_flight,
         carried=lane.unsettled,
         carried_ids=frozenset(b.batch_id for b in lane.unsettled),
         published=lane.version,
         ready=(BatchesPublished(through=lane.outbox[-1].version),) if lane.outbox else (),
         ready_since=now.monotonic_s,
-        last_entry_at=now.monotonic_s,
+        last_entry_at=now.monotonic_s if entry_at is None else entry_at,
         last_published_at=now.monotonic_s,
     )
     state, commands = restart_reading(state)
@@ -180,19 +185,36 @@ def _all_settled(state: Progress, now: Instant) -> bool:
         return not (state.held or state.carried or state.diverged or state.unread or state.draft.outcomes) and (
             state.source_ended
         )
+    storing = not state.store_failed and any(
+        h.stage is Stage.DYING or (h.stage is Stage.ANSWERED and not h.rejects_durable) for h in state.held
+    )
     if now.monotonic_s >= state.drain_until:
-        return True
+        return not (storing and state.systemic)
     waits = {Stage.SENT} if state.sends_halted else {Stage.SENT, Stage.READY, Stage.ATTEMPTING}
-    storing = any(h.stage is Stage.ANSWERED and not h.rejects_durable for h in state.held) and not state.sends_halted
     return not state.at_stage(*waits) and not storing
+
+
+def _fuse(state: Progress, now: Instant) -> Decided:
+    """A bad deploy halts; it does not drain the source into the bucket."""
+    settings = state.settings
+    in_a_row = state.refused_in_a_row > settings.fuse_consecutive
+    many = state.judged >= FUSE_MINIMUM and state.judged_bad > settings.fuse_ratio * state.judged
+    if state.phase is not Phase.READING or not (in_a_row or many):
+        return state, ()
+    what = f"{state.judged_bad} of {state.judged} records were refused, {state.refused_in_a_row} batches in a row whole"
+    error = f"the fuse blew: {what}; look at the reasons in the bucket, mend the source or the message, and run again"
+    note = Note(LogName.FUSE_BLOWN, "ERROR", {"reason": what})
+    return drain(state, now, failure=error), (note,)
 
 
 _RULES: tuple[Rule, ...] = (
     _deadline,
+    _fuse,
     _cut,
     _read,
     settle,
     attempt,
+    give_up,
     store,
     _publish,
     _heartbeat,

@@ -1,11 +1,21 @@
 """The port behind which every source stands: pages, each with the cursor that fetches it again."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 JsonValue = Any
 """What a JSON decoder yields. A record should be an object, but a source may send anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRequest:
+    """The request that brought a page. `url` is as sent: whoever writes it down leaves out what is secret in it."""
+
+    url: str
+    status: int
+    request_id: str
+    requested_at_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +33,10 @@ class Page:
     size_bytes: int = 0
     latency_ms: int = 0
     attempts: int = 1
+    request: SourceRequest | None = field(default=None, compare=False)
+    reread: Callable[[], Sequence[JsonValue]] | None = field(default=None, compare=False)
+    """Decodes the page's records again from its bytes, so that a refused row's original record can be set aside without
+    keeping every decoded record until its batch is settled; None: `records` is all there is."""
 
 
 class Source(Protocol):

@@ -6,10 +6,11 @@ from typing import Any, Protocol
 
 from ingestor.append import Answer, AppendPort, Ended
 from ingestor.batch import Encode, Limits
-from ingestor.deadletters import RejectStore
+from ingestor.envelope import DeadBatch
 from ingestor.lognames import LogName
 from ingestor.pages import Source
 from ingestor.progress import Progress
+from ingestor.rejected_records import RejectStore
 from state.fold import LaneState, Statement
 from state.ledger import LaneLedger
 
@@ -32,15 +33,40 @@ class Log(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Healing:
+    """What became of the batches that an earlier run set aside because BigQuery took none.
+
+    `rows` were replayed. `error` is one line when BigQuery still takes none, else None: the run may read.
+    """
+
+    rows: int = 0
+    error: str | None = None
+
+
+KeepAlive = Callable[[], None]
+"""Called now and then by what takes long before the loop begins; writes the run's heartbeat when one is due."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ports:
-    """The outside of a run. `preflight` raises an `IngestorError` when table, view or bucket are not as they must."""
+    """The outside of a run.
+
+    `preflight` raises an `IngestorError` when table, view or bucket are not as they must be. `store_dead` returns an
+    object's name and generation once a batch is durable there, or raises `DeadLetterError`. `table_exists` asks the
+    metadata. `publish_operators` publishes what the operators' lane still owes. `heal` is asked only while a systemic
+    failure is open: it replays one batch that was set aside for it and, when that is taken, the others.
+    """
 
     ledger: LaneLedger
     source: Source
     open_connection: Callable[[Callable[[Answer | Ended], None]], AppendPort]
     rejects: RejectStore
+    store_dead: Callable[[DeadBatch], tuple[str, int]]
+    table_exists: Callable[[], bool]
     publish: Callable[[Sequence[Statement]], None]
     preflight: Callable[[], None]
+    publish_operators: Callable[[], None]
+    heal: Callable[[KeepAlive], Healing]
     note_skip: Callable[[str, LaneState], None]
     clock: Clock
     log: Log
@@ -67,4 +93,6 @@ class Plan:
     append_timeout_s: float
     stale_s: float
     deadline_s: float
+    fuse_consecutive: int
+    fuse_ratio: float
     source_start: str | None = None

@@ -1,10 +1,11 @@
 """The state of one run between two signals. Pure values; `loop` moves them on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from ingestor.batch import Batch, Draft, Encode, Limits, Unread
+from ingestor.batch import Batch, Draft, Encode, Limits, RejectedRecord, Unread
+from ingestor.outcome import Action, Outcome
 from ingestor.signals import Command, Instant
 from state.events import BatchAttempted, Event, Position
 from state.fold import LaneState
@@ -25,32 +26,81 @@ class Stage(Enum):
     SENT = 4
     """Sent, unanswered: unknown."""
     ANSWERED = 5
-    """Every row is acknowledged."""
+    """Every row is acknowledged or refused."""
+    DYING = 7
+    """BigQuery will not take it: on the way to the bucket."""
+    DEAD = 8
+    """Durable in the bucket."""
     RECORDING = 6
     """Its outcome is on the way to the journal."""
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """An object in the bucket that is durable."""
+
+    object: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Streak:
+    """The same answer in a row: some may come only so often, or for so long."""
+
+    action: Action
+    times: int
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
-    """A batch from its cut until its outcome is durable."""
+    """A batch from its cut until its outcome is durable.
+
+    `left` are the places in `batch.rows` that are neither acknowledged nor refused yet; the next request takes the
+    first `part` of them (None: all).
+    """
 
     batch: Batch
     stage: Stage = Stage.CUT
+    left: tuple[int, ...] = ()
+    part: int | None = None
+    refused: tuple[RejectedRecord, ...] = ()
     attempts: int = 0
+    """Requests sent of it."""
+    failures: int = 0
+    """Requests in a row that brought it no further."""
+    streak: Streak | None = None
     sent_at: float = 0.0
     not_before: float = 0.0
     latency_ms: int = 0
-    storing: bool = False
-    """Its rejected records are on the way to the bucket."""
-    object: str = ""
-    generation: int = 0
+    asked: frozenset[str] = frozenset()
+    """What is on its way to the bucket: the stages of its rejected records, and `dead`."""
+    stored: Mapping[str, Stored] = field(default_factory=dict)
+    """What is durable there, by the same names."""
+    failure: Outcome | None = None
+    """Why BigQuery will not take it, or what it is waiting for."""
+    kind: str = "batch"
+    """Whether only this batch will not be taken (`batch`) or none would be (`systemic`)."""
     cut: bool = False
     """It waited too long for an answer and its connection is being ended."""
 
     @property
+    def request(self) -> tuple[int, ...]:
+        """The places of the rows of the request that is in flight or next."""
+        return self.left if self.part is None else self.left[: self.part]
+
+    def rejected_at(self, stage: str) -> tuple[RejectedRecord, ...]:
+        """Return the records rejected at a stage: `encode`, or `append` by BigQuery."""
+        return self.batch.rejected if stage == "encode" else self.refused
+
+    @property
     def rejects_durable(self) -> bool:
         """Whether its rejected records, if it has any, are in the bucket."""
-        return not self.batch.rejected or bool(self.object)
+        return all(stage in self.stored for stage in STAGES if self.rejected_at(stage))
+
+
+STAGES = ("encode", "append")
+"""Where a record can be rejected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +114,9 @@ class Counts:
     rows_committed: int = 0
     rows_rejected: int = 0
     rows_superseded: int = 0
+    rows_dead_lettered: int = 0
+    batches_dead_lettered: int = 0
+    rows_replayed: int = 0
     batches_attempted: int = 0
     batches_committed: int = 0
     batches_superseded: int = 0
@@ -98,6 +151,8 @@ class Settings:
     stale_s: float
     commit_timeout_s: float
     deadline_at: float
+    fuse_consecutive: int
+    fuse_ratio: float
     backoff: Callable[[int], float]
     """Attempts made so far to seconds of pause, jitter included."""
     source_start: str | None = None
@@ -129,6 +184,18 @@ class Progress:
     write_started_at: float = 0.0
     last_entry_at: float = 0.0
     """When the newest durable entry was begun to be written: the lease counts from here."""
+    # Refusals.
+    window: int = 1
+    """Requests that may be in flight now: `max_in_flight`, less while BigQuery asks to slow down."""
+    systemic: Outcome | None = None
+    """Why no batch would be taken; what is in flight is set aside and the run ends as failed."""
+    refused_in_a_row: int = 0
+    """Batches, in lane order, of which nothing was taken."""
+    judged: int = 0
+    judged_bad: int = 0
+    """Records whose outcome this run knows, and those of them that are no rows or were refused: what the fuse sees."""
+    store_failed: bool = False
+    """The bucket does not take anything: nothing may wait for it."""
     # Publication.
     publishing: bool = False
     published: int = 0
@@ -162,12 +229,39 @@ class Progress:
 
     @property
     def balanced(self) -> bool:
-        """Law 5 for this run: everything taken is committed, rejected, known, superseded or still in doubt."""
+        """Law 5 for this run: everything taken is committed, rejected, dead, superseded or in doubt."""
         c = self.counts
-        settled = c.rows_committed + c.rows_rejected + c.rows_superseded
+        settled = c.rows_committed + c.rows_rejected + c.rows_superseded + c.rows_dead_lettered
         return c.taken == settled + self.rows_in_doubt
 
 
 Decided = tuple[Progress, tuple[Command, ...]]
 """What every rule returns: the state after it, and what is to be done."""
 Rule = Callable[[Progress, Instant], Decided]
+
+
+def drain(  # noqa: PLR0913 - why, and for how long
+    state: Progress,
+    now: Instant,
+    *,
+    failure: str | None = None,
+    stop: str | None = None,
+    grace_s: float | None = None,
+    halt_sends: bool = False,
+) -> Progress:
+    """Take nothing new from here on. What was cut and never announced is dropped: the next run reads it again.
+
+    The first failure is the run's failure. `grace_s` bounds what is still waited for (default: one append timeout).
+    """
+    grace = state.settings.append_timeout_s if grace_s is None else grace_s
+    return replace(
+        state,
+        phase=Phase.DRAINING if state.phase is Phase.READING else state.phase,
+        failure=state.failure or failure,
+        stop=state.stop or stop,
+        sends_halted=state.sends_halted or halt_sends,
+        drain_until=min(state.drain_until, now.monotonic_s + grace),
+        unread=(),
+        held=tuple(h for h in state.held if h.stage is not Stage.CUT),
+        diverged=False,
+    )

@@ -145,6 +145,10 @@ class Replayer:
         """Close rejected records. Return how many of the batch are still open."""
         return self._repairs.discard(batch_id, indexes, actor=actor, reason=reason)
 
+    def publish_owed(self, run_id: str = "") -> None:
+        """Publish what the operators' lane still owes. Raises `AppendError` when the ledger table does not take it."""
+        self._one.publish(self._ports.open_ops(run_id))
+
     def close(self) -> None:
         """Release connections. Idempotent."""
         self._ports.close()

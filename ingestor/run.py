@@ -18,13 +18,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from ingestor.append import Answer, AppendPort, Ended
-from ingestor.errors import IngestorError, LedgerRefused
+from ingestor.errors import AppendError, IngestorError, LedgerRefused
 from ingestor.lognames import LogName
 from ingestor.loop import begin, step, wake_after
 from ingestor.ports import Plan, Ports
 from ingestor.progress import Phase, Progress, Settings
 from ingestor.signals import (
     Answered,
+    AskTable,
     Command,
     ConnectionEnded,
     Continue,
@@ -37,6 +38,7 @@ from ingestor.signals import (
     Signal,
     StartReading,
     StopAsked,
+    StoreDead,
     StoreRejects,
     Ticked,
     WriteEntry,
@@ -44,12 +46,14 @@ from ingestor.signals import (
 from ingestor.summary import run_summary, skipped_summary, storable
 from ingestor.workers import Workers
 from state.errors import LedgerError, VersionConflict
-from state.events import RunFailed, RunStarted
+from state.events import RunFailed, RunHeartbeat, RunStarted
 from state.fold import LaneState
 from state.ledger import Opened
 
 COMMIT_TIMEOUT_S = 10.0
 """One ledger commit; the lease leaves room for it."""
+HEARTBEATS = 6
+"""Heartbeats within the time after which a run is taken for dead."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 15.0
 """Pauses before a batch is sent again: doubled each time, full jitter."""
 _LOGGED = (
@@ -59,7 +63,10 @@ _LOGGED = (
     "rows_known",
     "rows_in_doubt",
     "rows_superseded",
+    "rows_dead_lettered",
+    "rows_replayed",
     "batches_committed",
+    "batches_dead_lettered",
     "batches_superseded",
     "balanced",
     "duration_s",
@@ -72,7 +79,7 @@ class Result:
     """The contract's summary, and the error that ended the run, for its exit code."""
 
     summary: dict[str, Any]
-    error: IngestorError | None = None
+    error: IngestorError | LedgerError | None = None
 
 
 class Run:
@@ -83,6 +90,8 @@ class Run:
         self._signals: queue.SimpleQueue[Signal] = queue.SimpleQueue()
         self._connection: AppendPort | None = None
         self._start_writes = 0
+        self._rows_replayed = 0
+        self._entry_at = 0.0
 
     def stop(self, reason: str, grace_s: float) -> None:
         """Ask the run to settle what is in flight within `grace_s` and to end as partial."""
@@ -105,11 +114,29 @@ class Run:
             return opened
         self._ports.log(LogName.RUN_STARTED, trigger=self._plan.trigger)
         try:
-            self._ports.preflight()
-            self._ports.publish(opened.outbox)
-        except IngestorError as error:
-            return self._failed_before_reading(opened, error, started_at)
-        return self._result(self._loop(opened, started_at), started_at)
+            self._prepare(opened)
+        except (IngestorError, LedgerError) as error:
+            return self._failed_before_reading(error, started_at)
+        return self._result(self._loop(self._ports.ledger.state, started_at), started_at)
+
+    def _prepare(self, lane: LaneState) -> None:
+        """Check, publish what is owed, and heal what an earlier run left open. Nothing is fetched before all of it."""
+        self._ports.preflight()
+        self._ports.publish(lane.outbox)
+        self._ports.publish_operators()
+        if lane.systemic is None:
+            return
+        healing = self._ports.heal(self._keep_alive)
+        self._rows_replayed = healing.rows
+        if healing.error is not None:
+            raise AppendError(f"BigQuery still takes no batch: {healing.error}; nothing was read")
+
+    def _keep_alive(self) -> None:
+        """Write a heartbeat when the run's newest entry grows old."""
+        now_s = self._ports.clock.monotonic()
+        if now_s - self._entry_at > self._plan.stale_s / HEARTBEATS:
+            self._ports.ledger.append([RunHeartbeat(run_id=self._plan.run_id)], run_id=self._plan.run_id)
+            self._entry_at = now_s
 
     def _take_lane(self) -> LaneState | Result:
         """Become the lane's run; a run that is alive, or that wins the race, makes this one a skip."""
@@ -123,12 +150,14 @@ class Run:
                 code_version=plan.code_version,
                 partitions=plan.partitions,
             )
+            self._entry_at = self._ports.clock.monotonic()
             try:
                 landed = ledger.append([started], run_id=plan.run_id)
-                self._start_writes = landed.writes
-                return landed.state
             except VersionConflict:
                 opened = ledger.refold()
+                continue
+            self._start_writes = landed.writes
+            return landed.state
         return self._skip(opened)
 
     def _skip(self, opened: Opened) -> Result:
@@ -137,16 +166,17 @@ class Run:
         self._ports.log(LogName.RUN_SKIPPED)
         return Result(skipped_summary(self._plan.run_id, self._plan.lane, opened.state.checkpoint, reason))
 
-    def _failed_before_reading(self, lane: LaneState, error: IngestorError, started_at: float) -> Result:
+    def _failed_before_reading(self, error: IngestorError | LedgerError, started_at: float) -> Result:
         event = RunFailed(run_id=self._plan.run_id, error=storable(str(error)))
         try:
             lane = self._ports.ledger.append([event], run_id=self._plan.run_id).state
         except LedgerError as lost:
+            lane = self._ports.ledger.state
             error = LedgerRefused(f"{error}; and the ledger did not take the run's end: {lost}")
         state = Progress(settings=self._settings(started_at), lane=lane, failure=str(error), status="failed")
         return self._result(state, started_at, error)
 
-    def _result(self, state: Progress, started_at: float, error: IngestorError | None = None) -> Result:
+    def _result(self, state: Progress, started_at: float, error: IngestorError | LedgerError | None = None) -> Result:
         """Say how the run ended, in the log and to the caller."""
         summary = run_summary(state, self._ports.clock.monotonic() - started_at)
         oldest_us = min((b.ingest_time_us for b in state.lane.unsettled), default=None)
@@ -179,6 +209,8 @@ class Run:
             stale_s=plan.stale_s,
             commit_timeout_s=COMMIT_TIMEOUT_S,
             deadline_at=started_at + plan.deadline_s,
+            fuse_consecutive=plan.fuse_consecutive,
+            fuse_ratio=plan.fuse_ratio,
             backoff=_backoff,
             source_start=plan.source_start,
         )
@@ -186,8 +218,8 @@ class Run:
     def _loop(self, lane: LaneState, started_at: float) -> Progress:
         workers = Workers(self._ports, self._signals.put)
         try:
-            state, commands = begin(self._settings(started_at), lane, self._instant())
-            state = state.count(ledger_writes=self._start_writes)
+            state, commands = begin(self._settings(started_at), lane, self._instant(), self._entry_at)
+            state = state.count(ledger_writes=self._start_writes, rows_replayed=self._rows_replayed)
             self._carry_out(commands, workers)
             eager = any(isinstance(c, Continue) for c in commands)
             while state.phase is not Phase.OVER:
@@ -212,17 +244,22 @@ class Run:
     def _instant(self) -> Instant:
         return Instant(self._ports.clock.monotonic(), self._ports.clock.now_us())
 
-    def _carry_out(self, commands: Sequence[Command], workers: Workers) -> None:  # noqa: C901 - a case per command
+    def _carry_out(self, commands: Sequence[Command], workers: Workers) -> None:  # noqa: C901, PLR0912 - a case per command
         for command in commands:
             match command:
                 case SendBatch():
-                    self._append_port().send(command.batch.batch_id, command.batch.rows)
+                    self._append_port().send(command.batch.batch_id, command.rows)
                 case CutConnection():
-                    self._append_port().cancel()
+                    if self._connection is not None:
+                        self._connection.cancel()
                 case WriteEntry():
                     workers.write(command.events, command.digests, self._plan.run_id)
                 case StoreRejects():
-                    workers.store(command.batch)
+                    workers.store(command.batch, command.stage)
+                case StoreDead():
+                    workers.store_dead(command)
+                case AskTable():
+                    workers.ask_table(command.batch_id)
                 case PublishStatements():
                     workers.publish(command.statements)
                 case StartReading():

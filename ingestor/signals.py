@@ -59,7 +59,17 @@ class ConnectionEnded:
 
 @dataclass(frozen=True, slots=True)
 class RejectsStored:
-    """The rejected records of a batch are durable in the bucket."""
+    """The records of a batch that were rejected at this stage are durable in the bucket."""
+
+    batch_id: str
+    stage: str
+    object: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadStored:
+    """A batch that BigQuery will not take is durable in the bucket."""
 
     batch_id: str
     object: str
@@ -67,8 +77,16 @@ class RejectsStored:
 
 
 @dataclass(frozen=True, slots=True)
+class TableAsked:
+    """BigQuery's metadata says whether the table is there; a question without an answer counts as yes."""
+
+    batch_id: str
+    exists: bool
+
+
+@dataclass(frozen=True, slots=True)
 class StoreFailed:
-    """The bucket did not take the rejected records of a batch."""
+    """The bucket did not take the rejected records of a batch, or the batch itself."""
 
     batch_id: str
     error: str
@@ -122,6 +140,8 @@ Signal = (
     | Answered
     | ConnectionEnded
     | RejectsStored
+    | DeadStored
+    | TableAsked
     | StoreFailed
     | EntryLanded
     | LedgerLost
@@ -150,9 +170,30 @@ class GrantPage:
 
 @dataclass(frozen=True, slots=True)
 class StoreRejects:
-    """Make the batch's rejected records durable."""
+    """Make the records of a batch that were rejected at this stage durable: they are the `rejected` of `batch`."""
 
     batch: Batch
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreDead:
+    """Make a batch that BigQuery will not take durable, all its rows and why. `rejected` are its indexes that are no
+    rows or were refused.
+    """
+
+    batch: Batch
+    kind: str
+    outcome: Outcome
+    attempts: int
+    rejected: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AskTable:
+    """Ask BigQuery's metadata whether the table is there."""
+
+    batch_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +206,10 @@ class WriteEntry:
 
 @dataclass(frozen=True, slots=True)
 class SendBatch:
-    """Append the batch's rows."""
+    """Append these rows of a batch: all that are left of it, or a part of them."""
 
     batch: Batch
+    rows: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +242,8 @@ Command = (
     StartReading
     | GrantPage
     | StoreRejects
+    | StoreDead
+    | AskTable
     | WriteEntry
     | SendBatch
     | CutConnection

@@ -26,7 +26,7 @@ from ingestor.config_fields import size_text
 from ingestor.config_model import Config
 from ingestor.decode import Undecodable, decode
 from ingestor.errors import SourceError
-from ingestor.pages import JsonValue, Page
+from ingestor.pages import JsonValue, Page, SourceRequest
 from ingestor.paging import PAGINGS, BadCursor, Paging, PagingSettings, public_url, shown_cursor
 
 CONNECT_TIMEOUT_S = 10.0
@@ -36,6 +36,8 @@ LONGEST_RETRY_AFTER_S = 900.0
 _CHUNK_BYTES = 64 * 1024
 _OK, _REDIRECT, _SERVER_ERROR = 200, 300, 500
 _RETRIED_STATUSES = frozenset({408, 425, 429})
+
+_REQUEST_ID_HEADERS = ("X-Request-Id", "X-Correlation-Id", "X-Cloud-Trace-Context", "Traceparent")
 
 OnRetry = Callable[[int, str, float], None]
 """Called with the attempt that failed (from 1), the reason in one line, and the seconds until the next one."""
@@ -127,12 +129,13 @@ class HttpSource:
         self._session.close()
 
     def _attempt(self, cursor: str | None, url: str, retrying: Retrying) -> Page:
-        started = self._clock()
+        started, asked_at_us = self._clock(), int(self._wall_time() * 1e6)
         if self._closed.is_set() or started >= self._deadline:
             raise ReadingStopped("reading was stopped before a page was there: the next run goes on from here")
         try:
             with self._answer(url) as response:
                 body = self._body(response, cursor, started)
+                asked = SourceRequest(response.url, response.status_code, _request_id(response), asked_at_us)
                 page = self._page(response, body, cursor)
         except _Transient:
             self._session.close()  # a fresh connection may reach a server that is not draining
@@ -141,7 +144,16 @@ class HttpSource:
             raise
         latency_ms = round((self._clock() - started) * 1000)
         attempts = int(retrying.statistics["attempt_number"])
-        return Page(cursor, page[1], page[0], size_bytes=len(body), latency_ms=latency_ms, attempts=attempts)
+        return Page(
+            cursor,
+            page[1],
+            page[0],
+            size_bytes=len(body),
+            latency_ms=latency_ms,
+            attempts=attempts,
+            request=asked,
+            reread=lambda: self._paging.read(cursor, decode(body), {}).records,
+        )
 
     @contextmanager
     def _answer(self, url: str) -> Iterator[requests.Response]:
@@ -271,6 +283,11 @@ def http_source(
     )
     paging = PAGINGS[config.source_pagination](settings)
     return HttpSource(paging, limits, cursor_param=config.source_cursor_param, deadline=deadline, on_retry=on_retry)
+
+
+def _request_id(response: requests.Response) -> str:
+    """Return what the server calls the request, by the headers that are usual for it."""
+    return next((response.headers[name] for name in _REQUEST_ID_HEADERS if name in response.headers), "")
 
 
 def retry_after_s(header: str | None, now: float) -> float:

@@ -9,11 +9,13 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from ingestor.batch import Batch
+from ingestor.envelope import DeadBatch, Failure
 from ingestor.errors import IngestorError
 from ingestor.pages import Source
 from ingestor.paging import CursorGuard
 from ingestor.ports import Ports
 from ingestor.signals import (
+    DeadStored,
     EntryLanded,
     LedgerLost,
     PageArrived,
@@ -23,7 +25,9 @@ from ingestor.signals import (
     RejectsStored,
     Signal,
     StopAsked,
+    StoreDead,
     StoreFailed,
+    TableAsked,
 )
 from ingestor.source import ReadingStopped
 from state.errors import LedgerError, VersionConflict
@@ -157,17 +161,48 @@ class Workers:
 
         self._ledger.submit(lambda: self._emit(guarded(work, LedgerLost)))
 
-    def store(self, batch: Batch) -> None:
-        """Make a batch's rejected records durable."""
+    def store(self, batch: Batch, stage: str) -> None:
+        """Make the records of a batch that were rejected at a stage durable."""
 
         def work() -> Signal:
             try:
                 name, generation = self._ports.rejects.store(batch)
             except IngestorError as error:
                 return StoreFailed(batch.batch_id, str(error))
-            return RejectsStored(batch.batch_id, name, generation)
+            return RejectsStored(batch.batch_id, stage, name, generation)
 
         self._bucket.submit(lambda: self._emit(guarded(work, lambda text: StoreFailed(batch.batch_id, text))))
+
+    def store_dead(self, asked: StoreDead) -> None:
+        """Make a batch that BigQuery will not take durable."""
+        batch_id = asked.batch.batch_id
+        dead = DeadBatch(
+            batch=asked.batch,
+            failure=Failure.of(asked.kind, asked.outcome),
+            attempts=asked.attempts,
+            rejected_indexes=asked.rejected,
+            request=asked.batch.request,
+        )
+
+        def work() -> Signal:
+            try:
+                name, generation = self._ports.store_dead(dead)
+            except IngestorError as error:
+                return StoreFailed(batch_id, str(error))
+            return DeadStored(batch_id, name, generation)
+
+        self._bucket.submit(lambda: self._emit(guarded(work, lambda text: StoreFailed(batch_id, text))))
+
+    def ask_table(self, batch_id: str) -> None:
+        """Ask whether the table is there; when nobody can say, it is taken to be."""
+
+        def work() -> Signal:
+            try:
+                return TableAsked(batch_id, self._ports.table_exists())
+            except IngestorError:
+                return TableAsked(batch_id, exists=True)
+
+        self._bucket.submit(lambda: self._emit(guarded(work, lambda _: TableAsked(batch_id, exists=True))))
 
     def publish(self, statements: Sequence[Statement]) -> None:
         """Tell the ledger table."""

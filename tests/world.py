@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ingestor.batch import Limits, metadata_prefix
+from ingestor.batch import Batch, Limits, metadata_prefix
 from ingestor.encode import Rejection
 from ingestor.loop import begin, step, wake_after
 from ingestor.outcome import Action, Outcome, ended
@@ -20,9 +20,11 @@ from ingestor.pages import Page
 from ingestor.progress import Phase, Settings
 from ingestor.signals import (
     Answered,
+    AskTable,
     Command,
     ConnectionEnded,
     CutConnection,
+    DeadStored,
     EntryLanded,
     GrantPage,
     Instant,
@@ -35,7 +37,9 @@ from ingestor.signals import (
     Signal,
     StartReading,
     StopAsked,
+    StoreDead,
     StoreRejects,
+    TableAsked,
     Ticked,
     WriteEntry,
 )
@@ -67,7 +71,10 @@ class World:
     too_early: list[str] = field(default_factory=list)
     """Batches whose rows were written before their intent was durable."""
     statements: list[tuple[str, str, int]] = field(default_factory=list)
-    bucket: dict[str, list[Any]] = field(default_factory=dict)
+    bucket: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    dead: dict[str, StoreDead] = field(default_factory=dict)
+    answer: Callable[[SendBatch], Outcome] = lambda _: APPENDED
+    table_exists: bool = True
     journal: MemoryJournal = field(default_factory=MemoryJournal)
     seconds: float = 0.0
     nonces: "itertools.count[int]" = field(default_factory=itertools.count)
@@ -112,14 +119,43 @@ class World:
         """Return the rejected records of committed batches."""
         newest = {b: s for b, s, _ in sorted(self.statements, key=lambda s: s[2])}
         return Counter(
-            json.dumps(r, sort_keys=True) for b, rs in self.bucket.items() if newest.get(b) == "COMMITTED" for r in rs
+            json.dumps(r, sort_keys=True)
+            for b, stages in self.bucket.items()
+            if newest.get(b) == "COMMITTED"
+            for records in stages.values()
+            for r in records
         )
+
+    def dead_records(self) -> Counter[str]:
+        """Return the records that are set aside with their batch, and those rejected in such a batch."""
+        found: Counter[str] = Counter()
+        for batch_id, command in self.dead.items():
+            if self.status(batch_id) != "DEAD_LETTERED":
+                continue
+            rows = zip(command.batch.indexes, command.batch.rows, strict=True)
+            found.update(_record(command.batch, row) for index, row in rows if index not in command.rejected)
+            for records in self.bucket.get(batch_id, {}).values():
+                found.update(json.dumps(r, sort_keys=True) for r in records)
+        return found
+
+    def status(self, batch_id: str) -> str:
+        """Return what the ledger's index says of a batch."""
+        return str((self.journal.read_batch(batch_id) or {}).get("status"))
 
 
 class Actor:
     """One run in the world. `choices` names the effects that could happen next; `do` makes one happen."""
 
-    def __init__(self, world: World, run_id: str, *, limits: Limits, max_in_flight: int = 2) -> None:
+    def __init__(  # noqa: PLR0913 - the settings a test may choose
+        self,
+        world: World,
+        run_id: str,
+        *,
+        limits: Limits,
+        max_in_flight: int = 2,
+        fuse: tuple[int, float] = (10**6, 1.0),
+        max_attempts: int = 1000,
+    ) -> None:
         self.world, self.ledger = world, world.ledger()
         opened = self.ledger.open()
         started = RunStarted(
@@ -134,18 +170,20 @@ class Actor:
             encode=encode,
             limits=limits,
             max_in_flight=max_in_flight,
-            max_attempts=5,
+            max_attempts=max_attempts,
             append_timeout_s=60.0,
             stale_s=180.0,
             commit_timeout_s=10.0,
             deadline_at=world.seconds + 480.0,
+            fuse_consecutive=fuse[0],
+            fuse_ratio=fuse[1],
             backoff=lambda _: 0.0,
         )
         self.reading, self.grants = 0, 0
         self.cursor: Any = None
         self.sent: deque[SendBatch] = deque()
         self.writes: deque[WriteEntry] = deque()
-        self.stores: deque[StoreRejects] = deque()
+        self.stores: deque[StoreRejects | StoreDead | AskTable] = deque()
         self.publications: deque[PublishStatements] = deque()
         self.cut = False
         self.state, commands = begin(self.settings, lane, world.instant())
@@ -192,12 +230,12 @@ class Actor:
         self.state, commands = step(self.state, signal, self.world.instant())
         self._take(commands)
 
-    def lose_connection(self, *, applied: int) -> None:
+    def lose_connection(self, *, applied: int, outcome: Outcome | None = None) -> None:
         """End the append call: the first `applied` unanswered requests were written, nobody heard of it."""
         for sent in list(self.sent)[:applied]:
             self._apply(sent)
         self.sent.clear()
-        self.hear(ConnectionEnded(ended(14, "gone")))
+        self.hear(ConnectionEnded(outcome or ended(14, "gone")))
 
     def zombie_appends(self) -> Callable[[], None]:
         """Return what this run sent and nobody answered: it may be written at any time later."""
@@ -216,7 +254,7 @@ class Actor:
                     self.sent.append(command)
                 case WriteEntry():
                     self.writes.append(command)
-                case StoreRejects():
+                case StoreRejects() | StoreDead() | AskTable():
                     self.stores.append(command)
                 case PublishStatements():
                     self.publications.append(command)
@@ -239,18 +277,19 @@ class Actor:
 
     def _append(self) -> None:
         sent = self.sent.popleft()
-        self._apply(sent)
-        self.hear(Answered(sent.batch.batch_id, APPENDED))
+        answer = self.world.answer(sent)
+        if answer.action is Action.APPENDED:
+            self._apply(sent)
+        self.hear(Answered(sent.batch.batch_id, answer))
 
     def _apply(self, sent: SendBatch) -> None:
         batch = sent.batch
         self.world.times.setdefault(batch.batch_id, set()).add(batch.attempted.ingest_time_us)
         if self.world.journal.read_batch(batch.batch_id) is None:
             self.world.too_early.append(batch.batch_id)
-        prefix = metadata_prefix(batch.batch_id, batch.attempted.ingest_time_us)
-        for row in batch.rows:
-            payload, _, index = row.rpartition(prefix)
-            self.world.table.append((batch.batch_id, _varint(index), json.loads(payload)))
+        for row in sent.rows:
+            payload, index = _parsed(batch, row)
+            self.world.table.append((batch.batch_id, index, json.loads(payload)))
 
     def _write(self) -> None:
         command = self.writes.popleft()
@@ -262,9 +301,17 @@ class Actor:
         self.hear(EntryLanded(landed.state, landed.writes))
 
     def _store(self) -> None:
-        batch = self.stores.popleft().batch
-        self.world.bucket[batch.batch_id] = [item.record for item in batch.rejected]
-        self.hear(RejectsStored(batch.batch_id, f"records/{batch.batch_id}", 1))
+        match command := self.stores.popleft():
+            case StoreRejects():
+                batch_id = command.batch.batch_id
+                records = [item.record for item in command.batch.rejected]
+                self.world.bucket.setdefault(batch_id, {})[command.stage] = records
+                self.hear(RejectsStored(batch_id, command.stage, f"records/{batch_id}", 1))
+            case StoreDead():
+                self.world.dead[command.batch.batch_id] = command
+                self.hear(DeadStored(command.batch.batch_id, f"batches/{command.batch.batch_id}", 1))
+            case AskTable():
+                self.hear(TableAsked(command.batch_id, self.world.table_exists))
 
     def _publish(self, statements: Any = None) -> None:
         owed = self.publications.popleft().statements if statements is None else statements
@@ -274,6 +321,15 @@ class Actor:
 
 
 _END: Any = object()
+
+
+def _parsed(batch: Batch, row: bytes) -> tuple[bytes, int]:
+    payload, _, index = row.rpartition(metadata_prefix(batch.batch_id, batch.attempted.ingest_time_us))
+    return payload, _varint(index)
+
+
+def _record(batch: Batch, row: bytes) -> str:
+    return _parsed(batch, row)[0].decode()
 
 
 def _varint(data: bytes) -> int:

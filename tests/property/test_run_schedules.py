@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingestor.batch import Limits
+from ingestor.outcome import Action, Outcome, RowError, answered
 from state.verify import verify_lane
 from tests.world import LANE, PIPELINE, Actor, World, finish
 
@@ -139,3 +140,34 @@ def test_a_stopped_run_ends_partial_and_the_next_goes_on(pages: list[list[Any]],
     last = Actor(world, "run-2", limits=Limits(2, 10_000))
     finish(last)
     check_books(world)
+
+
+ANSWERS: dict[str, Any] = {
+    "appended": lambda _: answered(0),
+    "take_out": lambda rows: answered(3, row_errors=tuple(RowError(i, 1, "no") for i in range(0, rows, 2))),
+    "retry": lambda _: answered(10, "try again"),
+    "slow_down": lambda _: answered(8, "throughput quota"),
+    "halve": lambda _: answered(3, "request too large"),
+    "batch_failure": lambda _: Outcome(Action.BATCH_FAILURE, "INVALID_ARGUMENT", "never"),
+    "not_found": lambda _: answered(5, "table", storage_error=1),
+    "reconnect": lambda _: answered(9, "precondition"),
+}
+
+
+@SETTINGS
+@given(pages=PAGES, rows=st.integers(1, 5), window=st.integers(1, 3), data=st.data())
+def test_whatever_bigquery_answers_every_record_is_visible_or_set_aside_and_the_books_balance(
+    pages: list[list[Any]], rows: int, window: int, data: st.DataObject
+) -> None:
+    world = World(pages)
+    world.answer = lambda sent: ANSWERS[data.draw(st.sampled_from(sorted(ANSWERS)))](len(sent.rows))
+    for number in range(3):
+        actor = Actor(world, f"run-{number}", limits=Limits(rows, 10_000), max_in_flight=window, max_attempts=4)
+        finish(actor, lambda choices: data.draw(st.sampled_from(choices)))
+        assert actor.state.balanced, actor.state.counts
+    world.answer = lambda _: answered(0)
+    last = Actor(world, "run-last", limits=Limits(rows, 10_000))
+    finish(last)
+    assert (last.state.status, last.state.balanced) == ("complete", True)
+    assert world.visible() + world.set_aside() + world.dead_records() == world.records()
+    assert verify_lane(world.journal, PIPELINE, LANE) == []
