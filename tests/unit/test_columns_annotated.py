@@ -208,6 +208,24 @@ def test_the_unit_that_the_proto_names_wins_over_the_magnitude(name: str) -> Non
     assert getattr(decoded("annotated.Units", {name: written}), name) == value
 
 
+OUT_OF_RANGE = {
+    "clock": [-1, 86_400],
+    "day": [-62_135_596_800_001, 253_402_300_800_000],
+    "civil": [-62_135_596_800_001, 253_402_300_800_000],
+    "milliseconds": [-62_135_596_800_001, 253_402_300_800_000],
+    "lasted": [316_224_000_000_001, -316_224_000_000_001],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, many in OUT_OF_RANGE.items() for value in many])
+def test_a_number_of_a_unit_beyond_what_the_column_holds_is_rejected(name: str, value: int) -> None:
+    encoder = Encoder(sample("annotated.Units"))
+    refused = encoder.encode({name: value})
+    assert isinstance(refused, Rejection)
+    assert refused.field == name
+    assert isinstance(encoder.encode({name: value - (1 if value > 0 else -1)}), bytes)
+
+
 def test_the_unit_of_a_range_is_that_of_its_bounds() -> None:
     row = decoded("annotated.Units", {"span": {"start": 1, "end": 2}})
     assert (row.span.start, row.span.end) == (1_000, 2_000)
