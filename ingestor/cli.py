@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from ingestor.cli_batches import batches
+from ingestor.cli_records import records
 from ingestor.cli_schema import schema
 from ingestor.cli_status import status_command
 from ingestor.config import Config, load
@@ -115,6 +117,8 @@ def _sentence(summary: dict[str, Any]) -> str:
 
 
 cli.add_command(schema)
+cli.add_command(batches)
+cli.add_command(records)
 cli.add_command(status_command)
 
 

@@ -39,12 +39,15 @@ def _judge(state: Progress, held: Held) -> Progress:
     """Count for the fuse, in lane order: what was refused, and whether anything of this batch was taken."""
     attempted = held.batch.attempted
     records = attempted.rows + attempted.rejected
-    bad = records if held.stage is Stage.DEAD else attempted.rejected + len(held.refused)
+    dead = records if held.stage is Stage.DEAD else 0
+    rejected = 0 if dead else attempted.rejected + len(held.refused)
     return replace(
         state,
+        judged_batches=state.judged_batches + 1,
         judged=state.judged + records,
-        judged_bad=state.judged_bad + bad,
-        refused_in_a_row=state.refused_in_a_row + 1 if bad == records else 0,
+        judged_rejected=state.judged_rejected + rejected,
+        judged_dead=state.judged_dead + dead,
+        refused_in_a_row=state.refused_in_a_row + 1 if dead + rejected == records else 0,
     )
 
 

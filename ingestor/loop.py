@@ -31,8 +31,10 @@ from state.fold import LaneState
 
 PAGES_AHEAD = 2
 """Pages granted or waiting: one in work, one prefetched."""
-FUSE_MINIMUM = 1_000
-"""Records that must be judged before their ratio says anything."""
+FUSE_RECORDS, FUSE_BATCHES = 1_000, 10
+"""What must be judged before a ratio says anything: records where they are rejected one by one, batches where they are
+refused whole, since a single refused batch may be a fifth of a short run.
+"""
 PUBLISH_STATEMENTS = 200
 PUBLISH_EVERY_S = 15.0
 DEADLINE_GRACE_S = 60.0
@@ -198,10 +200,13 @@ def _fuse(state: Progress, now: Instant) -> Decided:
     """A bad deploy halts; it does not drain the source into the bucket."""
     settings = state.settings
     in_a_row = state.refused_in_a_row > settings.fuse_consecutive
-    many = state.judged >= FUSE_MINIMUM and state.judged_bad > settings.fuse_ratio * state.judged
+    bad, allowed = state.judged_rejected + state.judged_dead, settings.fuse_ratio * state.judged
+    many = (state.judged >= FUSE_RECORDS and state.judged_rejected > allowed) or (
+        state.judged_batches >= FUSE_BATCHES and bad > allowed
+    )
     if state.phase is not Phase.READING or not (in_a_row or many):
         return state, ()
-    what = f"{state.judged_bad} of {state.judged} records were refused, {state.refused_in_a_row} batches in a row whole"
+    what = f"{bad} of {state.judged} records were refused, {state.refused_in_a_row} batches in a row whole"
     error = f"the fuse blew: {what}; look at the reasons in the bucket, mend the source or the message, and run again"
     note = Note(LogName.FUSE_BLOWN, "ERROR", {"reason": what})
     return drain(state, now, failure=error), (note,)

@@ -191,9 +191,12 @@ class Progress:
     """Why no batch would be taken; what is in flight is set aside and the run ends as failed."""
     refused_in_a_row: int = 0
     """Batches, in lane order, of which nothing was taken."""
+    judged_batches: int = 0
     judged: int = 0
-    judged_bad: int = 0
-    """Records whose outcome this run knows, and those of them that are no rows or were refused: what the fuse sees."""
+    judged_rejected: int = 0
+    judged_dead: int = 0
+    """Batches and records whose outcome this run knows; those records that were rejected, and those in dead batches:
+    what the fuse sees."""
     store_failed: bool = False
     """The bucket does not take anything: nothing may wait for it."""
     # Publication.

@@ -1,24 +1,42 @@
 """`make demo`: the whole job on this machine, a crash in the middle included, and the proof at the end.
 
-January 2013's flights are ingested in three runs: the first finds a third of them, the second finds them all and is
-killed with SIGKILL half-way, the third resumes. Exit 0 only if the view equals the source, value by value.
+January 2013's flights are ingested in three runs: the first finds a third of them, five of them spoiled, and BigQuery
+refuses one of its batches; the second finds them all and is killed with SIGKILL half-way; the third resumes. Then what
+was set aside is looked at, planned, repaired and replayed. Exit 0 only if the view equals the source, value by value.
 """
 
 import argparse
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ingestor.tables import Tables
-from ops.local.flights import JANUARY
+from ops.local.flights import JANUARY, records
 from ops.local.process import LOCAL, ROOT, ServiceError
 from ops.local.proof import prove
 from ops.local.stack import BUCKET, DATASET, PROJECT, TABLE, LocalStack
+from ops.local.storage_write import StorageWrite
 
+SPOILED: dict[int, dict[str, object]] = {
+    100: {"dep_time": "early"},
+    200: {"time_hour": "yesterday"},
+    201: {"air_time": "long"},
+    600: {"time_hour": "2013-01-01 soon"},
+    900: {"distance": 1.5},
+}
+"""Flights, by their number, that the source sends wrongly at first."""
+REFUSED_REQUEST = 4
+REFUSAL = {
+    "on": {"stream": f"*/tables/{TABLE}/*", "request": REFUSED_REQUEST, "per": "stream"},
+    "do": {"answer": "INVALID_ARGUMENT", "message": "the demo refuses this batch"},
+    "times": 1,
+}
+"""What the Storage Write server in front of the emulator is told to do."""
 FIRST_FLIGHTS = 9_000
 """What the source has when the first run comes."""
 KILLED_AFTER_BATCHES = 6
@@ -34,25 +52,41 @@ class DemoFailed(Exception):  # noqa: N818 - one line and exit 1
 class Demo:
     """The steps, on a stack that is up."""
 
-    def __init__(self, stack: LocalStack) -> None:
-        self._stack = stack
-        self._env = {**os.environ, **stack.env, **RUN_SETTINGS}
+    def __init__(self, stack: LocalStack, storage_write: StorageWrite) -> None:
+        self._stack, self._storage_write = stack, storage_write
+        self._env = {
+            **os.environ,
+            **stack.env,
+            **RUN_SETTINGS,
+            "BIGQUERY_STORAGE_EMULATOR_HOST": storage_write.host,
+        }
         self._runs = 0
 
     def play(self) -> bool:
         """Show it all; return whether the proof holds."""
         say("Create table, ledger table and view")
         self._ingestor("schema", "apply")
-        say(f"Run 1: the source has {FIRST_FLIGHTS:,} flights so far")
-        self._stack.demo_api.admin(visible=FIRST_FLIGHTS)
+        spoiled, refused = f"{len(SPOILED)} of them spoiled", "BigQuery refuses one batch"
+        say(f"Run 1: the source has {FIRST_FLIGHTS:,} flights so far, {spoiled}, and {refused}")
+        poison = {str(number): changed for number, changed in SPOILED.items()}
+        self._stack.demo_api.admin(visible=FIRST_FLIGHTS, poison=poison)
+        self._storage_write.play([REFUSAL])
         self._run()
         say("Run 2: the source has all of January; the run is killed with SIGKILL in the middle")
-        self._stack.demo_api.admin(visible=None)
+        self._stack.demo_api.admin(visible=None, poison={})
         self._killed_run()
         say("Run 3: resumes where the ledger says (--takeover: nobody waits for the dead run to grow stale)")
         self._run("--takeover")
+        say("What was set aside")
+        self._ingestor("batches", "failures")
+        say("The batch: what a replay would do, then the replay")
+        self._ingestor("batches", "replay", "--all", "--dry-run")
+        self._ingestor("batches", "replay", "--all", "--reason", "the demo's refusal is over")
+        say("The records: repaired as JSON lines, and replayed under their own batch and row")
+        self._repair()
         say("What the ledger says")
         self._ingestor("runs", "list")
+        self._ingestor("status")
         self._ingestor("ledger", "verify")
         say("The proof")
         return self._proof()
@@ -62,6 +96,23 @@ class Demo:
             proof = prove(tables, TABLE, *JANUARY)
         print("\n".join(proof.lines()))
         return proof.holds
+
+    def _repair(self) -> None:
+        """Repair every open record as a person would: look at the lines, put the right values in, replay the file."""
+        right = {_key(flight): flight for flight in records(*JANUARY)}
+        listed = json.loads(self._output("batches", "list", "--json", "--limit", "1000"))["items"]
+        for batch_id in [batch["batch_id"] for batch in listed if batch["open_records"]]:
+            lines = [json.loads(line) for line in self._output("records", "list", batch_id, "--lines").splitlines()]
+            for line in lines:
+                print(f"{batch_id} row {line['row_index']}: {line['reason'][:100]}")
+            path = LOCAL / f"demo-repaired-{batch_id}.jsonl"
+            path.write_text("".join(json.dumps({**ln, "record": right[_key(ln["record"])]}) + "\n" for ln in lines))
+            self._ingestor("records", "replay", batch_id, "--file", str(path), "--reason", "repaired by hand")
+
+    def _output(self, *arguments: str) -> str:
+        return subprocess.run(
+            [*_command(), *arguments], env=self._env, check=True, stdout=subprocess.PIPE
+        ).stdout.decode()
 
     def _ingestor(self, *arguments: str) -> None:
         done = subprocess.run([*_command(), *arguments], env=self._env, check=False)
@@ -111,7 +162,8 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     try:
-        holds = Demo(stack).play()
+        with StorageWrite(forward=stack.bigquery.grpc_host) as storage_write:
+            holds = Demo(stack, storage_write).play()
         _say_where(stack, time.monotonic() - started)
         if arguments.keep:
             _keep(stack)
@@ -143,6 +195,11 @@ def _keep(stack: LocalStack) -> None:
         signal.pause()
     except KeyboardInterrupt:
         print("\nstopped")
+
+
+def _key(flight: Mapping[str, object]) -> tuple[object, ...]:
+    """What tells one flight from another, whatever else is spoiled."""
+    return tuple(flight[name] for name in ("month", "day", "carrier", "flight", "origin", "sched_dep_time"))
 
 
 def _command() -> list[str]:
