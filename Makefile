@@ -49,13 +49,13 @@ check: setup ## Lint, types, import contracts, protos, generated documents
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@bash ops/ci/buf_lint.sh
-	@$(BIN)/python docs/generate.py --check
+	@$(BIN)/python -m docs.generate --check
 
 bench: stack ## Measure speed, memory and ledger cost
 	@$(BIN)/python -m bench
 
-docs: setup ## Write docs/configuration.md and docs/cli.md anew from the code
-	@$(BIN)/python docs/generate.py
+docs: setup ## Write the generated documents anew from the code
+	@$(BIN)/python -m docs.generate
 
 lock: setup ## Resolve the dependencies anew and write the lock files
 	@$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet --custom-compile-command 'make lock' --group dev pyproject.toml -o requirements/dev.txt

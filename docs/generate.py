@@ -1,7 +1,8 @@
-"""Write the documents that follow from code: `configuration.md` from the settings, `cli.md` from the commands.
+"""Write the documents that follow from code: `configuration.md` from the settings, `cli.md` from the commands,
+`outcomes.md` from the table of outcomes.
 
-python docs/generate.py            write them
-python docs/generate.py --check    exit 1 when a written one is stale
+python -m docs.generate            write them
+python -m docs.generate --check    exit 1 when a written one is stale
 """  # noqa: INP001 - a script beside what it writes, not a package
 
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from docs import outcomes_page
 from ingestor.cli import cli
 from ingestor.config import NOT_BUILT, describe
 
@@ -41,7 +43,7 @@ at `LOG_LEVEL=DEBUG`.
 |---|---|
 | 0 | done; also skipped, because another run is alive on the lane |
 | 2 | configuration or schema refuses |
-| 3 | the run failed |
+| 3 | the run failed, or a replay failed in part |
 | 4 | a check found a difference |
 | 64 | wrong usage |
 | 130 | interrupted before the run began |
@@ -101,7 +103,11 @@ def _help(path: str, command: click.Command) -> str:
 
 def documents() -> Mapping[Path, str]:
     """Return every generated document as it should be."""
-    return {HERE / "configuration.md": configuration(), HERE / "cli.md": command_line()}
+    return {
+        HERE / "configuration.md": configuration(),
+        HERE / "cli.md": command_line(),
+        outcomes_page.PAGE: outcomes_page.page(),
+    }
 
 
 def stale() -> list[str]:

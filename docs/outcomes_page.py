@@ -1,7 +1,4 @@
-"""Write `outcomes.md` from the table of outcomes.
-
-python -m docs.outcomes_page
-"""  # noqa: INP001 - a script beside what it writes, not a package
+"""The page `outcomes.md`, from the table of outcomes; `make docs` writes it."""  # noqa: INP001 - a script beside what it writes, not a package
 
 from pathlib import Path
 
@@ -92,7 +89,3 @@ def _bound(rule: Rule) -> str:
         return ""
     bounds = [f"{rule.limit}\u00d7" if rule.limit else "", f"{rule.limit_s:g} s" if rule.limit_s else ""]
     return f"{' and '.join(filter(None, bounds)) or 'budget'}, then `{rule.spent.value}`"
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page())
