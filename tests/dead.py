@@ -252,6 +252,7 @@ class Desk:
     publish_fails: bool = False
     numbers: "itertools.count[int]" = field(default_factory=itertools.count)
     max_attempts: int = 3
+    ops_us: int = INGEST_US + 10**10
 
     def appender(self, **changed: Any) -> Appender:
         settings: dict[str, Any] = {
@@ -293,7 +294,7 @@ class Desk:
         return OpsLedger(
             self.journal,
             PIPELINE,
-            now_us=lambda: INGEST_US + 10**10 + next(self.numbers),
+            now_us=lambda: self.ops_us + next(self.numbers),
             nonce=lambda: f"ops-nonce-{next(self.numbers)}",
             sleep=self.sleep,
             retention_days=90,

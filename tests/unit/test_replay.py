@@ -175,6 +175,14 @@ def test_requests_stay_under_the_limit_and_keep_the_rows_order() -> None:
     assert tuple(desk.table.rows) == batch_of([flight(n) for n in range(50)]).rows
 
 
+def test_a_refusal_of_a_later_request_names_the_row_and_says_that_something_is_written() -> None:
+    desk, batch = Desk(), batch_of([flight(n) for n in range(50)])
+    desk.table.replies = [APPENDED, answered(3, "errors", row_errors=(RowError(1, 1, "too long"),))]
+    done = desk.appender(request_bytes=400).append(batch.rows, desk.ports().message()[1])
+    assert done.refused == {desk.table.requests[0] + 1: "too long"}
+    assert done.unknown
+
+
 def test_keep_alive_is_called_between_requests_and_in_pauses() -> None:
     desk, beats = Desk(), list[float]()
     desk.table.replies = [answered(8, "quota")] * 2

@@ -16,7 +16,7 @@ from ingestor.replay_views import failures, history
 from state.errors import Refused
 from state.journal import BatchQuery
 from state.verify import verify_lane
-from tests.dead import APPENDED, DENIED, REFUSED, Desk, batch_of, flight
+from tests.dead import APPENDED, DENIED, INGEST_US, REFUSED, Desk, batch_of, flight
 
 NONSENSE = answered(3, "nonsense")
 
@@ -332,3 +332,28 @@ def test_the_history_tells_what_both_lanes_say_of_a_batch_and_of_no_other() -> N
     batch: Any = desk.journal.read_batch(ids[1])
     told = [each.event for each in history(desk.journal, batch)]
     assert told == ["batch_attempted", "batch_dead_lettered", "replay_started", "replay_failed", "batch_discarded"]
+
+
+def test_a_history_reads_no_entry_of_lane_ops_from_long_before_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, old = desk_with(20)
+    for batch_id in old:
+        desk.replayer().replay(batch_id, actor="ann", reason="")
+    later_us = INGEST_US + 5 * 86_400_000_000
+    run = desk.lane(lane="1", now_us=later_us)
+    batch_id = run.dead(batch_of([flight(1)], start="late", lane="1"))
+    desk.ops_us = later_us + 10**9
+    desk.table.replies = [NONSENSE]
+    for _ in range(2):
+        desk.replayer().replay(batch_id, actor="ann", reason="")
+    walked = list[int]()
+    real = desk.journal.read_entries
+
+    def read_entries(lane: str, first: int, limit: int) -> Any:
+        walked.append(first)
+        return real(lane, first, limit)
+
+    monkeypatch.setattr(desk.journal, "read_entries", read_entries)
+    batch: Any = desk.journal.read_batch(batch_id)
+    told = [each.event for each in history(desk.journal, batch)]
+    assert told[2:] == ["replay_started", "replay_failed", "replay_started", "replay_succeeded"]
+    assert walked[0] > 40

@@ -233,3 +233,12 @@ def test_no_value_of_a_record_is_logged() -> None:
     repair(desk, batch_id, good(0))
     assert len(desk.logged) == 2
     assert "canary" not in str(desk.logged)
+
+
+def test_what_a_lost_answer_leaves_in_doubt_stays_so_through_later_rounds() -> None:
+    desk, batch_id = desk_with(BAD, BAD)
+    refusal = answered(3, "errors", row_errors=(RowError(0, 1, "too long"),))
+    desk.table.replies = [Ended(ended(14, "gone"), ()), refusal, refusal]
+    assert [line.state for line in repair(desk, batch_id, good(0, 7), good(1, 8)).lines] == ["failed", "failed"]
+    with pytest.raises(Refused, match="as a different repair"):
+        repair(desk, batch_id, good(1, 9))
