@@ -1,8 +1,6 @@
 """Dead letters as an operator meets them: the command, on the emulators. Judged by the dedup view."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -40,21 +38,8 @@ class Bucket:
         return self.records.store(batch)
 
 
-LAUNCH = """
-from ingestor.cli import cli, main
-from ingestor.cli_batches import batches
-from ingestor.cli_records import records
-cli.add_command(batches)
-cli.add_command(records)
-main()
-"""
-
-
 class Replays(Pipeline):
     """A pipeline with the operators' commands."""
-
-    def start(self, *arguments: str, **popen: Any) -> "subprocess.Popen[str]":
-        return subprocess.Popen([sys.executable, "-c", LAUNCH, *arguments], env=dict(self.env), text=True, **popen)
 
     def batches(self, *arguments: str) -> Done:
         return self.ingestor("batches", *arguments)
