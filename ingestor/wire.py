@@ -115,7 +115,6 @@ class _Rewriting:
         self._written.field.extend(kept)
         for each in self._written.field:
             self._rewrite(each, members[each.number])
-        self._drop_unused_maps()
         self._renumber_oneofs()
 
     def _rewrite(self, each: FieldDescriptorProto, member: FieldDescriptor) -> None:
@@ -134,12 +133,6 @@ class _Rewriting:
         each.type = bound.wire
         each.ClearField("type_name")
         each.ClearField("default_value")
-        each.options.ClearField("packed")
-        each.options.ClearField("jstype")
-        each.options.ClearField("ctype")
-        each.options.features.ClearField("repeated_field_encoding")
-        if not each.options.features.ListFields():
-            each.options.ClearField("features")
         if bound.type.startswith("RANGE"):
             each.type_name = f".{_RANGES_PACKAGE}.{_range_name(bound.type[6:-1])}"
         if is_map(member):
@@ -156,13 +149,6 @@ class _Rewriting:
             each.proto3_optional = True
             each.oneof_index = len(self._written.oneof_decl)
             self._written.oneof_decl.add(name=f"_{member.name}")
-
-    def _drop_unused_maps(self) -> None:
-        used = {each.type_name.rpartition(".")[2] for each in self._written.field}
-        kept = [each for each in self._written.nested_type if not each.options.map_entry or each.name in used]
-        if len(kept) != len(self._written.nested_type):
-            del self._written.nested_type[:]
-            self._written.nested_type.extend(kept)
 
     def _renumber_oneofs(self) -> None:
         """Oneofs left without members go; those that proto3's `optional` stands for come last, as protoc wants it."""

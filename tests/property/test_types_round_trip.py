@@ -98,6 +98,7 @@ EXTREMES: dict[str, list[Form]] = {
         ("PT-0.000001S", Interval(0, 0, -1)),
         ("0s", Interval()),
     ],
+    "c_jsons": [([None, "null", {"a": None}], [None, "null", {"a": None}])],
     "c_json": [({}, {}), ([], []), ("", ""), ("{", "{"), ("null", "null"), (False, False), (2**64 - 1, 2**64 - 1)],
 }
 

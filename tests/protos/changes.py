@@ -161,6 +161,9 @@ CHANGES: dict[str, Change] = {
     "another type inside": Change(R, R.replace("int64 x", "string x"), INCOMPATIBLE),
     "a field added and another retyped": Change(A, B + "optional string a = 1;", INCOMPATIBLE),
     "a range of something else": Change(typed("RANGE<DATE>"), typed("RANGE<TIMESTAMP>"), INCOMPATIBLE),
+    "an enum that insists on numbers, whose column holds names": Change(
+        "optional string e = 4;", E.partition("optional")[0] + typed("INT64", "E", "e", 4), INCOMPATIBLE
+    ),
     "an enum whose column is made for names": Change(
         E, E.partition("optional")[0] + typed("STRING", "E", "e", 4), INCOMPATIBLE
     ),

@@ -185,6 +185,23 @@ def test_a_group_is_a_record() -> None:
     assert decoded("bq_schema_examples.Types", {"grp": {"i1": 3}}).grp.i1 == 3
 
 
+def test_options_of_the_declared_type_do_not_follow_to_another_type_on_the_wire() -> None:
+    packed, amount = normalized(described("bq_schema_examples.Retyped")).field
+    assert not packed.options.ListFields()
+    assert not amount.HasField("default_value")
+    row = decoded("bq_schema_examples.Retyped", {"packed": ["2013-01-01", "2013-01-02T10:00:00"]})
+    assert list(row.packed) == ["2013-01-01 00:00:00", "2013-01-02 10:00:00"]
+    assert not row.HasField("amount")
+
+
+def test_editions_say_the_same_in_their_words() -> None:
+    row = decoded("modern.Retyped", {"packed": ["2013-01-01"], "needed": "", "part": {"x": 1}})
+    assert list(row.packed) == ["2013-01-01 00:00:00"]
+    assert (row.HasField("at"), row.HasField("needed"), row.part.x) == (False, True, 1)
+    assert decoded("modern.Retyped", {"at": 0, "needed": ""}).HasField("at")
+    assert isinstance(Encoder(sample("modern.Retyped")).encode({}), Rejection)
+
+
 UNITS = {
     "seconds": (10**12, 10**18),
     "milliseconds": (5, 5_000),

@@ -139,3 +139,9 @@ def test_bytes_that_are_no_base64_are_rejected_and_not_shortened() -> None:
     encoder = Encoder(sample("shop.Scalars"))
     assert isinstance(encoder.encode({"o_bytes": "not base64!"}), Rejection)
     assert encoder.encode({"o_bytes": "_-8"}) == encoder.encode({"o_bytes": "/+8="})
+
+
+def test_a_required_field_of_proto2_is_looked_for_as_one_with_the_option() -> None:
+    refused = Encoder(sample("legacy.Event")).encode({"retries": 1})
+    assert isinstance(refused, Rejection)
+    assert (refused.field, refused.reason) == ("id", "id is required and has no value")

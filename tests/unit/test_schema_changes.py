@@ -126,3 +126,14 @@ def test_partitioning_is_a_condition_and_clustering_a_note(name: str) -> None:
     comparison = Comparison(tuple(layout(table, "_ingest_time", "_ingest_batch_id")))
     assert [part in each.text for part, each in zip(said, comparison.differences, strict=True)] == [True] * len(said)
     assert (comparison.verdict == "fits") is fits
+
+
+def test_what_the_table_says_and_the_message_does_not_is_left_alone() -> None:
+    present = Column("a", "INT64", description="mine", policy_tag="t", default="7")
+    assert compare((Column("a", "INT64"),), Table("t", (present,))).differences == ()
+
+
+def test_nothing_inside_an_added_record_is_required_or_has_a_default() -> None:
+    inner = (Column("x", "INT64", "REQUIRED"), Column("y", "STRING", "REPEATED"))
+    (field,) = merged([], (Column("r", "RECORD", "REQUIRED", fields=inner),))
+    assert [field["mode"], *(part["mode"] for part in field["fields"])] == ["NULLABLE", "NULLABLE", "REPEATED"]
