@@ -42,16 +42,16 @@ def flight(number: int, tailnum: str) -> dict[str, Any]:
 
 
 class ListSource:
-    """Pages from memory; a page's cursor is its number."""
+    """Pages from memory; a page's cursor is its number. A page is made anew each time it is fetched."""
 
-    def __init__(self, pages: Sequence[Sequence[Any]]) -> None:
+    def __init__(self, pages: Sequence[Iterable[Any]]) -> None:
         self._pages = pages
 
     def fetch(self, cursor: str | None) -> Page:
         """Return the page."""
         number = int(cursor or 0)
         following = str(number + 1) if number + 1 < len(self._pages) else None
-        return Page(cursor, following, self._pages[number])
+        return Page(cursor, following, list(self._pages[number]))
 
     def close(self) -> None:
         """Hold nothing."""
@@ -98,7 +98,7 @@ class LivePipeline:
     env: Mapping[str, str]
     tables: Tables
     server: StorageWriteServer
-    pages: Sequence[Sequence[Any]]
+    pages: Sequence[Iterable[Any]]
     journal: Journal = field(init=False)
     pipeline_id: str = field(init=False)
     lines: io.StringIO = field(default_factory=io.StringIO)

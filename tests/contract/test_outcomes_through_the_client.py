@@ -1,7 +1,7 @@
 """Every answer of AppendRows, given by the scripted server to the real client of a real run: it ends as the table says.
 
-The server is a proxy in front of the BigQuery emulator, whose dedup view judges: in every case each record of the source
-is visible once or set aside once, and never both. The expectations are computed from `outcome_rules`.
+The server is a proxy in front of the BigQuery emulator, whose dedup view judges: in every case each record of the
+source is visible once or set aside once, and never both. The expectations are computed from `outcome_rules`.
 """
 
 import uuid

@@ -118,7 +118,7 @@ def fused(done: Done) -> dict[str, Any]:
 
 
 def tight(pipeline: Pipeline, server: StorageWriteServer, **changed: str) -> Pipeline:
-    # A page a batch: a mended page is other records, and its part that was taken before is told from the rest by digest.
+    # A page a batch: the part of a page that was taken before is known by digest, and a mended page is other records.
     sizes = {"SOURCE_PAGE_SIZE": str(BATCH_ROWS), "BATCH_MAX_ROWS": str(BATCH_ROWS), "MAX_IN_FLIGHT": str(IN_FLIGHT)}
     return behind(server, pipeline, **sizes, FUSE_CONSECUTIVE=str(FUSE_CONSECUTIVE), **changed)
 
