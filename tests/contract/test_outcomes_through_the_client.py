@@ -36,7 +36,7 @@ from tests.conftest import PROJECT, BigQueryHosts
 from tests.live import PAUSE_S, LivePipeline, flight, live_env
 
 RECORDS, BATCH = 20, 5
-ATTEMPTS = 3
+ATTEMPTS = 4
 IN_BAND, RPC_END = Channel.IN_BAND, Channel.RPC_END
 
 
