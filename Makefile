@@ -48,7 +48,7 @@ check: setup ## Lint, types, import contracts, protos, generated documents
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@bash ops/ci/buf_lint.sh
+	@bash ops/ci/protos.sh
 	@$(BIN)/python -m docs.generate --check
 
 bench: stack ## Measure speed, memory and ledger cost

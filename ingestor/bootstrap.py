@@ -35,9 +35,12 @@ if TYPE_CHECKING:
     from ingestor.publish import LedgerTable
     from ingestor.rejected_records import RejectedRecords
     from ingestor.replay import Replayer
+    from ingestor.schema import Fitted
     from ingestor.tables import Tables
 
 DISTRIBUTION = "bigquery-batch-ingestor"
+_FITTED: "Fitted" = {}
+"""What preflight found to fit: a process that serves many runs reads one table's metadata after the first."""
 _DAY_US = 86_400 * 1_000_000
 
 
@@ -142,7 +145,7 @@ class RunBuilder:
         return Run(ports, self._plan(takeover=takeover, trigger=trigger))
 
     def _plan(self, *, takeover: bool, trigger: str) -> Plan:
-        config = self._config
+        config, encoder = self._config, Encoder(self._message)
         return Plan(
             pipeline=config.pipeline_id,
             lane=self._lane,
@@ -151,7 +154,8 @@ class RunBuilder:
             code_version=version(DISTRIBUTION),
             partitions=config.source_partitions,
             takeover=takeover,
-            encode=Encoder(self._message).encode,
+            encode=encoder.encode,
+            unknown_fields=lambda: dict(encoder.unknown_fields),
             limits=Limits(config.batch_max_rows, config.batch_max_bytes),
             max_in_flight=config.max_in_flight,
             max_attempts=config.append_max_attempts,
@@ -214,7 +218,7 @@ class RunBuilder:
         from ingestor.schema import preflight  # noqa: PLC0415 - likewise
 
         with open_tables(self._config) as tables:
-            preflight(tables, self._config.bq_table_id, descriptor_of(self._message))
+            preflight(tables, self._config.bq_table_id, descriptor_of(self._message), _FITTED)
         rejects.check()
 
     def _replayer(self) -> "Replayer":

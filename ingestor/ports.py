@@ -1,6 +1,6 @@
 """What a run needs from outside, and what it is told to do. `ingestor.bootstrap` builds both."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -96,3 +96,5 @@ class Plan:
     fuse_consecutive: int
     fuse_ratio: float
     source_start: str | None = None
+    unknown_fields: Callable[[], Mapping[str, int]] = dict
+    """Fields of the source that the message lacks, and how many records had each: so far, in this run."""

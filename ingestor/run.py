@@ -179,6 +179,7 @@ class Run:
     def _result(self, state: Progress, started_at: float, error: IngestorError | LedgerError | None = None) -> Result:
         """Say how the run ended, in the log and to the caller."""
         summary = run_summary(state, self._ports.clock.monotonic() - started_at)
+        summary["unknown_fields"] = dict(self._plan.unknown_fields())
         oldest_us = min((b.ingest_time_us for b in state.lane.unsettled), default=None)
         checkpoint = state.lane.checkpoint
         self._ports.log(

@@ -24,11 +24,12 @@ from ingestor.dead_batches import DeadBatches
 from ingestor.decode import NonFinite
 from ingestor.descriptor import fingerprint, writer_schema
 from ingestor.encode import Encoder, Rejection
-from ingestor.envelope import DeadBatch, Failure, Origin, SourceRequest, position_of, rows_of
+from ingestor.envelope import DeadBatch, Failure, Origin, position_of, rows_of
 from ingestor.errors import DeadLetterError
 from ingestor.messages import descriptor_of, message_class
 from ingestor.outcome import answered, ended
 from ingestor.outcome import fingerprint as failure_fingerprint
+from ingestor.pages import SourceRequest
 from ingestor.rejected_records import RejectedRecords, parsed_lines, rejected_lines
 from ops.local.process import free_port
 from state.events import Position

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ingestor.loop import FUSE_MINIMUM
+from ingestor.loop import FUSE_RECORDS
 from ops.local.flights import JANUARY, records
 from ops.local.proof import COLUMNS, prove
 from ops.local.services import DemoApi
@@ -157,7 +157,7 @@ def test_records_that_are_none_from_10000_on_blow_the_fuse_and_the_next_run_goes
     demo_api.admin(poison={str(number): {"dep_time": "soon"} for number in range(BAD_FROM, 27_004)})
     summary = fused(proxied.run())
     assert summary["rows_rejected"] // BATCH_ROWS <= PROMISED
-    assert BAD_FROM > FUSE_MINIMUM
+    assert BAD_FROM > FUSE_RECORDS
 
     demo_api.admin(poison={})
     mended = proxied.run().summary

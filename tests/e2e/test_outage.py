@@ -24,7 +24,7 @@ from tests.conftest import PROJECT, BigQueryHosts
 from tests.e2e.conftest import Done, Pipeline
 from tests.live import LivePipeline
 
-PROBES = False
+PROBES = True
 """Whether a run after a systemic failure probes before it reads, and heals. Set it to True with the probe: the drill
 then also demands that nothing is fetched while an outage lasts, that one run's batches are set aside in all, and that
 the view equals the source in the end."""
