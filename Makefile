@@ -49,6 +49,7 @@ check: setup ## Lint, types, import contracts, protos, generated documents
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@bash ops/ci/protos.sh
+	@$(BIN)/ingestor schema check --against tests/golden/tables/flights.json --message flights.Flight
 	@$(BIN)/python -m docs.generate --check
 
 bench: stack ## Measure speed, memory and ledger cost

@@ -53,11 +53,13 @@ def test_a_record_that_does_not_parse_is_set_aside_with_its_reason_and_stops_not
     pipeline: Pipeline, demo_api: DemoApi
 ) -> None:
     pipeline.apply_schema()
-    demo_api.admin(visible=3_000, poison={"7": {"dep_time": "early"}, "2999": {"time_hour": "yesterday"}})
+    spoiled = {"7": {"dep_time": "early"}, "2999": {"time_hour": "yesterday"}}
+    demo_api.admin(visible=3_000, poison={**spoiled, "8": {"gate": "B4"}, "9": {"gate": None}})
     done = pipeline.with_env(BATCH_MAX_ROWS="1000").run()
     summary = done.summary
     assert (summary["status"], summary["rows_committed"], summary["rows_rejected"]) == ("complete", 2_998, 2)
     assert summary["balanced"]
+    assert summary["unknown_fields"] == {"gate": 2}
     assert pipeline.count("flights_dedup") == 2_998
     assert "early" not in done.out
     assert "yesterday" not in done.out
