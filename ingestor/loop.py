@@ -164,11 +164,8 @@ def _heartbeat(state: Progress, now: Instant) -> Decided:
 
 
 def _finish(state: Progress, now: Instant) -> Decided:
-    """End the run once nothing is left to do, or nothing more may be waited for."""
+    """End the run once nothing is left to do, or nothing more may be waited for; what is owed is published by then."""
     if state.phase is Phase.CLOSING or not _all_settled(state, now) or state.publishing:
-        return state, ()
-    owed = any(s.version > state.published for s in state.lane.outbox)
-    if owed and not state.publish_failed and now.monotonic_s < state.drain_until:
         return state, ()
     run_id, summary = state.settings.run_id, ledger_summary(state)
     last: Event
