@@ -26,7 +26,7 @@ def hear_answer(state: Progress, batch_id: str, outcome: Outcome, now: Instant) 
 
 def hear_end(state: Progress, outcome: Outcome, now: Instant) -> Decided:
     """Take in the end of the call: everything in flight is unknown now."""
-    commands: tuple[Command, ...] = ()
+    state, commands = replace(state, cutting=False), tuple[Command, ...]()
     for held in state.at_stage(Stage.SENT):
         state, more = act(state, held, outcome.action, outcome, now)
         commands += more
@@ -112,7 +112,7 @@ def _halve(state: Progress, held: Held, outcome: Outcome) -> Progress:
 def _again(state: Progress, held: Held, action: Action, outcome: Outcome, now: Instant) -> Decided:
     """Send it again after a pause, within every bound; beyond them it becomes what the table says."""
     batch_id, waits = held.batch.batch_id, action is Action.WAIT_FOR_TABLE
-    streak = _streak(held, action, now)
+    streak = _streak(held, action, outcome, now)
     failures = held.failures if waits else held.failures + 1
     if _is_spent(state, failures, streak, outcome, now):
         return act(state, held, outcome.spent, outcome, now)
@@ -126,26 +126,34 @@ def _again(state: Progress, held: Held, action: Action, outcome: Outcome, now: I
         failure=outcome if waits else None,
     )
     commands = list[Command]()
-    if action is not Action.RETRY and action is not Action.SLOW_DOWN and not outcome.unknown:
+    stays = state.cutting or outcome.unknown or action in {Action.RETRY, Action.SLOW_DOWN}
+    if not stays:
         commands.append(CutConnection())
     if waits:
         commands.append(AskTable(batch_id))
     window = max(1, state.window // 2) if action is Action.SLOW_DOWN else state.window
     commands.append(_retried_note(held, outcome))
-    return _with(replace(state, window=window), again).count(retries=1), tuple(commands)
+    state = replace(state, window=window, cutting=state.cutting or not stays)
+    return _with(state, again).count(retries=1), tuple(commands)
 
 
-def _streak(held: Held, action: Action, now: Instant) -> Streak:
+def _streak(held: Held, action: Action, outcome: Outcome, now: Instant) -> Streak | None:
+    """Count an answer that may come only so often or for so long. Others in between, such as a connection that was lost
+    for a neighbour's sake, neither count nor start the counting anew.
+    """
     before = held.streak
+    if outcome.limit is None and outcome.limit_s is None:
+        return before
     if before is None or before.action is not action:
         return Streak(action, 1, now.monotonic_s)
     return replace(before, times=before.times + 1)
 
 
-def _is_spent(state: Progress, failures: int, streak: Streak, outcome: Outcome, now: Instant) -> bool:
-    return (
-        failures >= state.settings.max_attempts
-        or (outcome.limit is not None and streak.times > outcome.limit)
+def _is_spent(state: Progress, failures: int, streak: Streak | None, outcome: Outcome, now: Instant) -> bool:
+    if failures >= state.settings.max_attempts:
+        return True
+    return streak is not None and (
+        (outcome.limit is not None and streak.times > outcome.limit)
         or (outcome.limit_s is not None and now.monotonic_s - streak.since > outcome.limit_s)
     )
 

@@ -81,8 +81,6 @@ class Held:
     """Why BigQuery will not take it, or what it is waiting for."""
     kind: str = "batch"
     """Whether only this batch will not be taken (`batch`) or none would be (`systemic`)."""
-    cut: bool = False
-    """It waited too long for an answer and its connection is being ended."""
 
     @property
     def request(self) -> tuple[int, ...]:
@@ -187,6 +185,8 @@ class Progress:
     # Refusals.
     window: int = 1
     """Requests that may be in flight now: `max_in_flight`, less while BigQuery asks to slow down."""
+    cutting: bool = False
+    """The connection is being ended: nothing is sent on it, and nothing cuts it again, until its end is heard."""
     systemic: Outcome | None = None
     """Why no batch would be taken; what is in flight is set aside and the run ends as failed."""
     refused_in_a_row: int = 0

@@ -10,7 +10,7 @@ def send(state: Progress, now: Instant) -> Decided:
     """Send what is announced, within the window, while the lease is fresh: a run that stalled starts no append."""
     settings, commands = state.settings, list[Command]()
     lease_s = settings.stale_s - settings.append_timeout_s - settings.commit_timeout_s
-    if state.sends_halted or now.monotonic_s >= min(state.last_entry_at + lease_s, state.drain_until):
+    if state.sends_halted or state.cutting or now.monotonic_s >= min(state.last_entry_at + lease_s, state.drain_until):
         return state, ()
     sent = state.at_stage(Stage.SENT)
     in_flight, in_flight_bytes = len(sent), sum(h.batch.attempted.bytes for h in sent)
@@ -27,7 +27,7 @@ def send(state: Progress, now: Instant) -> Decided:
 
 
 def _sent(held: Held, now: Instant) -> Held:
-    return replace(held, stage=Stage.SENT, attempts=held.attempts + 1, sent_at=now.monotonic_s, cut=False, failure=None)
+    return replace(held, stage=Stage.SENT, attempts=held.attempts + 1, sent_at=now.monotonic_s, failure=None)
 
 
 def _rows(held: Held) -> tuple[bytes, ...]:
@@ -79,10 +79,7 @@ def give_up(state: Progress, now: Instant) -> Decided:
 
 def timeouts(state: Progress, now: Instant) -> Decided:
     """End the connection once, when an answer is overdue."""
-    late = any(
-        now.monotonic_s >= h.sent_at + state.settings.append_timeout_s for h in state.at_stage(Stage.SENT) if not h.cut
-    )
-    if not late:
+    late = any(now.monotonic_s >= h.sent_at + state.settings.append_timeout_s for h in state.at_stage(Stage.SENT))
+    if state.cutting or not late:
         return state, ()
-    marked = tuple(replace(h, cut=True) if h.stage is Stage.SENT else h for h in state.held)
-    return replace(state, held=marked), (CutConnection(),)
+    return replace(state, cutting=True), (CutConnection(),)

@@ -210,6 +210,8 @@ class Actor:
         ]
         if self.grants and self.cursor is not _END:
             pending.append("page")
+        if self.cut:
+            pending.append("end")
         return pending
 
     def do(self, choice: str) -> None:
@@ -235,6 +237,7 @@ class Actor:
         for sent in list(self.sent)[:applied]:
             self._apply(sent)
         self.sent.clear()
+        self.cut = False
         self.hear(ConnectionEnded(outcome or ended(14, "gone")))
 
     def zombie_appends(self) -> Callable[[], None]:
@@ -281,6 +284,10 @@ class Actor:
         if answer.action is Action.APPENDED:
             self._apply(sent)
         self.hear(Answered(sent.batch.batch_id, answer))
+
+    def _end(self) -> None:
+        """The connection that was cut is gone: what was unanswered came too late to be written."""
+        self.lose_connection(applied=0, outcome=ended(1, "cut"))
 
     def _apply(self, sent: SendBatch) -> None:
         batch = sent.batch

@@ -1,5 +1,6 @@
 """What the run does with every kind of answer: set aside, take out, halve, wait, slow down, stop; the books balance."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -96,6 +97,38 @@ def test_tries_are_bounded_and_end_as_the_table_says(code: int) -> None:
     assert actor.state.status in {"failed", "complete"}
     assert actor.state.counts.batches_dead_lettered == 1
     assert actor.state.counts.retries == 3
+
+
+@pytest.mark.parametrize(("code", "tries"), [(9, 3), (16, 2)])
+def test_a_connection_lost_for_a_neighbour_s_sake_neither_counts_nor_starts_the_counting_anew(
+    code: int, tries: int
+) -> None:
+    world, given = World([RECORDS]), Counter[str]()
+
+    def answer(sent: SendBatch) -> Outcome:
+        given[sent.batch.batch_id] += 1
+        return answered(code, "again")
+
+    world.answer = answer
+    actor = Actor(world, "run-1", limits=LIMITS, max_in_flight=3, max_attempts=100)
+    finish(actor, lambda choices: "append" if given.total() % 2 and "append" in choices else choices[-1])
+    assert actor.state.status == "failed"
+    assert max(given.values()) == tries
+
+
+def test_nothing_is_sent_on_a_connection_that_is_being_ended() -> None:
+    world = World([RECORDS])
+    world.answer = lambda _: answered(9, "again")
+    actor = Actor(world, "run-1", limits=LIMITS, max_in_flight=1)
+    while not actor.cut:
+        actor.do(actor.choices()[0]) if actor.choices() else actor.wait()
+    world.answer = lambda _: answered(0)
+    while actor.choices() != ["end"]:
+        actor.do(next(c for c in actor.choices() if c != "end"))
+    assert not actor.sent
+    actor.do("end")
+    assert len(actor.sent) == 1
+    assert finish(actor).unsettled == ()
 
 
 def test_quota_halves_the_window_and_success_opens_it_one_by_one() -> None:
