@@ -13,7 +13,7 @@ is what it has sent: those rows carry ids that the journal does not commit, and 
 
 import queue
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,7 @@ from ingestor.signals import (
     WriteEntry,
 )
 from ingestor.summary import run_summary, skipped_summary, storable
-from ingestor.workers import Workers
+from ingestor.workers import Signals, Thread, Worker, Workers
 from state.errors import LedgerError, VersionConflict
 from state.events import RunFailed, RunHeartbeat, RunStarted
 from state.fold import LaneState
@@ -83,11 +83,22 @@ class Result:
 
 
 class Run:
-    """One execution. `execute` blocks until it is over; `stop` may come from a signal handler or another thread."""
+    """One execution. `execute` blocks until it is over; `stop` may come from a signal handler or another thread.
 
-    def __init__(self, ports: Ports, plan: Plan) -> None:
+    `signals` and `start_worker` are what waits and what works beside the loop; an explorer brings its own of both.
+    """
+
+    def __init__(
+        self,
+        ports: Ports,
+        plan: Plan,
+        *,
+        signals: Signals | None = None,
+        start_worker: Callable[[str], Worker] = Thread,
+    ) -> None:
         self._ports, self._plan = ports, plan
-        self._signals: queue.SimpleQueue[Signal] = queue.SimpleQueue()
+        self._signals: Signals = queue.SimpleQueue() if signals is None else signals
+        self._start_worker = start_worker
         self._connection: AppendPort | None = None
         self._start_writes = 0
         self._rows_replayed = 0
@@ -217,7 +228,7 @@ class Run:
         )
 
     def _loop(self, lane: LaneState, started_at: float) -> Progress:
-        workers = Workers(self._ports, self._signals.put)
+        workers = Workers(self._ports, self._signals.put, self._start_worker)
         try:
             state, commands = begin(self._settings(started_at), lane, self._instant(), self._entry_at)
             state = state.count(ledger_writes=self._start_writes, rows_replayed=self._rows_replayed)
@@ -238,7 +249,7 @@ class Run:
 
     def _next_signal(self, timeout_s: float) -> Signal:
         try:
-            return self._signals.get(timeout=timeout_s) if timeout_s > 0 else self._signals.get_nowait()
+            return self._signals.get(True, timeout_s) if timeout_s > 0 else self._signals.get(False)
         except queue.Empty:
             return Ticked()
 

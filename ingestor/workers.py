@@ -1,12 +1,13 @@
 """The threads around the loop: each does one kind of waiting and reports by `emit`.
 
-Signals go into a `SimpleQueue`, whose `put` is safe in signal handlers. It needs no bound of its own: everything
+Signals go into a `queue.SimpleQueue`, whose `put` is safe in signal handlers. It needs no bound of its own: everything
 in it was asked for: pages are granted, requests in flight have a window, and each worker has one thing under way.
 """
 
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from ingestor.batch import Batch
 from ingestor.envelope import DeadBatch, Failure
@@ -41,8 +42,28 @@ CLOSE_TIMEOUT_S = 1.0
 """What each thread gets to end; the process must be gone 10 s after SIGTERM, and every thread dies with it."""
 
 
-class Worker:
-    """One thread that does what it is given, in order."""
+class Signals(Protocol):
+    """Where the loop waits: `queue.SimpleQueue`, or an explorer that chooses what happens meanwhile."""
+
+    def put(self, item: Signal, /) -> None:
+        """Add a signal; safe in signal handlers."""
+
+    def get(self, block: bool = ..., timeout: float | None = ..., /) -> Signal:  # noqa: FBT001 - the queue's own
+        """Return the next signal. Raises `queue.Empty` when none came in time."""
+
+
+class Worker(Protocol):
+    """Does what it is given, in order."""
+
+    def submit(self, work: Callable[[], None]) -> None:
+        """Queue something that reports its own end, good or bad, as a signal."""
+
+    def close(self, timeout_s: float) -> None:
+        """End after what is queued, or give up waiting for it."""
+
+
+class Thread:
+    """A worker on a thread of its own."""
 
     def __init__(self, name: str) -> None:
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -64,61 +85,48 @@ class Worker:
 
 
 class Prefetcher:
-    """Follows the source's cursors on a thread of its own, one granted page after the other.
+    """Follows the source's cursors on a worker of its own, one granted page after the other.
 
     It goes on to the next page as soon as the last one is here, whether or not the loop has looked at it: what is ahead
     is bounded by the pages granted.
     """
 
-    def __init__(self, source: Source, emit: Emit) -> None:
-        self._source, self._emit = source, emit
-        self._wanted = threading.Condition()
+    def __init__(self, source: Source, emit: Emit, worker: Worker) -> None:
+        self._source, self._emit, self._worker = source, emit, worker
+        self._lock = threading.Lock()
         self._reading = 0
         self._cursor: str | None = None
-        self._grants = 0
         self._at_end = True
-        self._closed = False
         self._guard = CursorGuard()
-        self._thread = threading.Thread(target=self._run, name="prefetcher", daemon=True)
-        self._thread.start()
 
     def start(self, reading: int, cursor: str | None) -> None:
         """Read from this cursor on; what an earlier reading still fetches is dropped."""
-        with self._wanted:
-            self._reading, self._cursor, self._grants, self._guard = reading, cursor, 0, CursorGuard()
-            self._at_end = False
+        with self._lock:
+            self._reading, self._cursor, self._at_end, self._guard = reading, cursor, False, CursorGuard()
 
     def grant(self) -> None:
         """Allow one more page. After the last page it means nothing: the loop may not have seen that page yet."""
-        with self._wanted:
-            if not self._at_end:
-                self._grants += 1
-                self._wanted.notify()
+        reading = self._reading
+        self._worker.submit(lambda: self._next(reading))
 
     def close(self, timeout_s: float) -> None:
         """Stop, interrupting a wait for the source."""
-        with self._wanted:
-            self._closed = True
-            self._wanted.notify()
+        with self._lock:
+            self._at_end = True
         self._source.close()
-        self._thread.join(timeout_s)
+        self._worker.close(timeout_s)
 
-    def _run(self) -> None:
-        while True:
-            with self._wanted:
-                while not self._grants and not self._closed:
-                    self._wanted.wait()
-                if self._closed:
-                    return
-                self._grants -= 1
-                reading, cursor, guard = self._reading, self._cursor, self._guard
-            signal = self._fetch(reading, cursor, guard)
-            with self._wanted:
-                if reading == self._reading:
-                    self._cursor = signal.page.next_cursor if isinstance(signal, PageArrived) else None
-                    if self._cursor is None:
-                        self._at_end, self._grants = True, 0
-            self._emit(signal)
+    def _next(self, granted: int) -> None:
+        with self._lock:
+            if self._at_end or granted != self._reading:
+                return
+            cursor, guard = self._cursor, self._guard
+        signal = self._fetch(granted, cursor, guard)
+        with self._lock:
+            if granted == self._reading:
+                self._cursor = signal.page.next_cursor if isinstance(signal, PageArrived) else None
+                self._at_end = self._at_end or self._cursor is None
+        self._emit(signal)
 
     def _fetch(self, reading: int, cursor: str | None, guard: CursorGuard) -> Signal:
         try:
@@ -138,13 +146,14 @@ class Prefetcher:
 class Workers:
     """The threads of one run, one for each kind of waiting."""
 
-    def __init__(self, ports: Ports, emit: Emit) -> None:
+    def __init__(self, ports: Ports, emit: Emit, start: Callable[[str], Worker] = Thread) -> None:
+        """`start` returns a worker of that name; an explorer's workers do one thing when it says so."""
         self._ports, self._emit = ports, emit
-        self.prefetcher = Prefetcher(ports.source, emit)
+        self.prefetcher = Prefetcher(ports.source, emit, start("prefetcher"))
         self._ledger, self._bucket, self._statements = (
-            Worker("ledger-writer"),
-            Worker("bucket-writer"),
-            Worker("publisher"),
+            start("ledger-writer"),
+            start("bucket-writer"),
+            start("publisher"),
         )
 
     def write(self, events: Sequence[Event], digests: Mapping[str, bytes], run_id: str) -> None:
