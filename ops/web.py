@@ -1,0 +1,45 @@
+"""The operators' service: HTTP API under `/api`, pages under `/`.
+
+`gunicorn 'ops.web:create_app()'`, or `ingestor ops serve` on a laptop. Order of what happens to a request: size limit,
+who calls and whether they may (`ops.auth`), forged by another site (`ops.csrf`), the view, headers (`ops.headers`).
+"""
+
+from flask import Flask
+from flask_openapi3.models.info import Info
+from flask_openapi3.openapi import OpenAPI
+
+from ingestor.callers import Callers
+from ingestor.config import Config, load
+from ingestor.logs import configure
+from ops import auth, csrf, headers, problems
+from ops.service import EXTENSION, Service
+
+LARGEST_BODY = 16 * 1024 * 1024
+"""Bytes of a request; repaired records are the largest."""
+
+
+def create_app(
+    config: Config | None = None, *, service: Service | None = None, callers: Callers | None = None
+) -> Flask:
+    """Return the application. Nothing is opened before a worker's first request.
+
+    Raises:
+        ConfigurationError: the environment does not describe a service, every problem in one report.
+    """
+    config = service.config if service else config or load()
+    config.check_service()
+    if service is None:
+        service = Service(config, configure(config.service_label, config.pipeline_id, config.log_level))
+    app = OpenAPI("ops", info=Info(title="BigQuery batch ingestor", version="1"), doc_ui=False)
+    app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = LARGEST_BODY
+    app.extensions[EXTENSION] = service
+    headers.secure(app)
+    problems.answer_errors(app)
+    auth.guard(app, callers or Callers(config))
+    csrf.protect(app)
+    _register(app)
+    return app
+
+
+def _register(app: OpenAPI) -> None:
+    """Blueprints of pages are registered here: `app.register_blueprint(pages.blueprint)`."""
