@@ -5,18 +5,19 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
-from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
 import click
 
 from ingestor.cli_batches import batches
+from ingestor.cli_ledger import ledger
 from ingestor.cli_records import records
+from ingestor.cli_runs import runs
 from ingestor.cli_schema import schema
 from ingestor.cli_status import status_command
 from ingestor.config import Config, load
-from ingestor.errors import ConfigurationError, DifferenceFound, IngestorError
+from ingestor.errors import ConfigurationError, IngestorError
 from state.errors import LedgerError
 
 USAGE, INTERRUPTED = 64, 130
@@ -120,67 +121,5 @@ cli.add_command(schema)
 cli.add_command(batches)
 cli.add_command(records)
 cli.add_command(status_command)
-
-
-@cli.group()
-def runs() -> None:
-    """What ran."""
-
-
-@runs.command("list")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
-@click.option("--json", "as_json", is_flag=True)
-def runs_list(*, limit: int, as_json: bool) -> None:
-    """List runs, newest first."""
-    from ingestor.bootstrap import open_journal  # noqa: PLC0415 - likewise
-    from ingestor.terminal import print_table  # noqa: PLC0415 - likewise
-
-    journal = open_journal(load())
-    try:
-        found = [dict(document) for document in journal.list_runs(limit=limit)]
-    finally:
-        journal.close()
-    if as_json:
-        click.echo(json.dumps({"items": found}))
-        return
-    columns = ("run_id", "lane", "status", "started", "records", "rows_committed", "rows_rejected", "batches", "error")
-    print_table(columns, [[_run_cell(document, column) for column in columns] for document in found])
-
-
-def _run_cell(document: dict[str, Any], column: str) -> str:
-    match column:
-        case "started":
-            started = datetime.fromtimestamp(document["started_at_us"] / 1e6, UTC)
-            return f"{started:%Y-%m-%d %H:%M:%S}"
-        case "batches":
-            return str(document.get("batches_committed", ""))
-        case _:
-            value = document.get(column)
-            return "" if value is None else str(value)
-
-
-@cli.group()
-def ledger() -> None:
-    """Prove and mend the ledger."""
-
-
-@ledger.command("verify")
-@click.option("--json", "as_json", is_flag=True)
-def ledger_verify(*, as_json: bool) -> None:
-    """Check chains, versions, folds, snapshots and index of every lane; exit 4 when something is wrong."""
-    from ingestor.bootstrap import open_journal  # noqa: PLC0415 - likewise
-    from state.verify import verify_pipeline  # noqa: PLC0415 - likewise
-
-    config = load()
-    journal = open_journal(config)
-    try:
-        lanes = journal.read_lanes()
-        differences = verify_pipeline(journal, config.pipeline_id, retention_days=config.ledger_retention_days)
-    finally:
-        journal.close()
-    if as_json:
-        click.echo(json.dumps({"lanes": list(lanes), "differences": differences}))
-    elif not differences:
-        click.echo(f"{len(lanes)} lane(s): whole")
-    if differences:
-        raise DifferenceFound("\n".join(differences))
+cli.add_command(runs)
+cli.add_command(ledger)

@@ -11,6 +11,8 @@ from ingestor.cli_replaying import replay
 from state.errors import Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ingestor.replay_views import ShownBatch
     from state.journal import Document, Journal
 
@@ -89,6 +91,14 @@ def batches_reopen(*, batch_id: str, reason: str, actor: str) -> None:
     """Take a discard back."""
     with_replayer(lambda replayer: replayer.reopen(batch_id, actor=actor, reason=reason))
     click.echo(f"{batch_id} is DEAD_LETTERED")
+
+
+def print_batches(found: "Sequence[Document]") -> None:
+    """Print a line for each batch."""
+    from ingestor.replay_views import BATCH_COLUMNS, batch_cells  # noqa: PLC0415 - likewise
+    from ingestor.terminal import print_table  # noqa: PLC0415 - likewise
+
+    print_table(BATCH_COLUMNS, [batch_cells(each) for each in found])
 
 
 def _batch(journal: "Journal", batch_id: str) -> "Document":

@@ -7,7 +7,7 @@ here waits on an unreachable Firestore for the client's default of minutes.
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 from google.api_core import exceptions
@@ -16,8 +16,27 @@ from google.auth.exceptions import GoogleAuthError
 
 from state.codec import entry_document, entry_from_document
 from state.errors import LedgerError, LedgerUnavailable, OutcomeUnknown, VersionConflict
-from state.firestore_queries import batches_query, from_stored, receipts_query, to_stored
-from state.journal import ALL_BATCHES, BatchQuery, Commit, Committed, Document, Snapshot, StoredEntry, Token
+from state.firestore_queries import (
+    batches_query,
+    from_stored,
+    index_query,
+    receipts_query,
+    runs_query,
+    taken_out,
+    to_stored,
+)
+from state.journal import (
+    ALL_BATCHES,
+    BatchQuery,
+    Commit,
+    Committed,
+    Document,
+    IndexDocument,
+    Kind,
+    Snapshot,
+    StoredEntry,
+    Token,
+)
 
 CALL_S = 10.0
 """Deadline of one RPC."""
@@ -82,17 +101,19 @@ class FirestoreJournal:
         """See `Journal.commit`."""
         batch = self._client.batch()
         batch.create(self._entry(commit.lane, commit.entry.version), _entry_fields(commit))
-        indexes = (("batches", commit.batches), ("runs", commit.runs), ("receipts", commit.receipts))
-        for collection, documents in indexes:
+        for kind, documents in commit.indexes.items():
             for key, fields in documents.items():
-                self._merge(batch, self._document(collection, key), fields, commit, is_batch=collection == "batches")
+                self._merge(batch, self._document(kind, key), fields, commit, is_batch=kind == "batches")
         if commit.snapshot is not None:
             self._replace_snapshot(batch, commit)
-        try:
-            results = batch.commit(retry=_ONCE, timeout=CALL_S)
-        except (exceptions.GoogleAPICallError, exceptions.RetryError, GoogleAuthError) as error:
-            raise _of_commit(f"lane {commit.lane} version {commit.entry.version}", error) from error
+        results = self._commit(batch, f"lane {commit.lane} version {commit.entry.version}")
         return Committed(len(results), results[-1].update_time if commit.snapshot is not None else None)
+
+    def _commit(self, batch: Any, what: str) -> Any:  # noqa: ANN401 - the client has no types
+        try:
+            return batch.commit(retry=_ONCE, timeout=CALL_S)
+        except (exceptions.GoogleAPICallError, exceptions.RetryError, GoogleAuthError) as error:
+            raise _of_commit(what, error) from error
 
     def _merge(self, batch: Any, reference: Any, fields: Document, commit: Commit, *, is_batch: bool) -> None:  # noqa: ANN401
         """Names of fields hold no dots, so that an update and a merge write whole fields."""
@@ -160,11 +181,32 @@ class FirestoreJournal:
         asked = receipts_query(self._root.collection("receipts"), after, limit)
         return [from_stored(found.to_dict()) for found in self._list(asked)]
 
-    def list_runs(self, *, limit: int = 100, before: str | None = None) -> Sequence[Document]:
+    def read_run(self, run_id: str) -> Document | None:
+        """See `Journal.read_run`."""
+        found = self._get(self._document("runs", run_id))
+        return from_stored(found.to_dict()) if found.exists else None
+
+    def list_runs(
+        self, *, limit: int = 100, before: str | None = None, lane: str | None = None, status: str | None = None
+    ) -> Sequence[Document]:
         """See `Journal.list_runs`."""
-        query = self._root.collection("runs").order_by("run_id", direction="DESCENDING").limit(limit)
-        query = query if before is None else query.start_after({"run_id": before})
+        query = runs_query(self._root.collection("runs"), lane, status, before, limit)
         return [from_stored(found.to_dict()) for found in self._list(query)]
+
+    def read_index(self, kind: Kind, *, limit: int, after: str | None = None) -> Sequence[IndexDocument]:
+        """See `Journal.read_index`. A token is a document's update time."""
+        found = self._list(index_query(self._root.collection(kind), kind, after, limit))
+        return [IndexDocument(each.id, from_stored(each.to_dict()), each.update_time) for each in found]
+
+    def mend(self, kind: Kind, key: str, fields: Document, *, token: Token | None, gone: Collection[str] = ()) -> None:
+        """See `Journal.mend`."""
+        batch, reference = self._client.batch(), self._document(kind, key)
+        if token is None:
+            batch.create(reference, to_stored(fields))
+        else:
+            changes = {**to_stored(fields), **taken_out(gone)}
+            batch.update(reference, changes, option=self._client.write_option(last_update_time=token))
+        self._commit(batch, f"{kind} {key}")
 
     def create_skip(self, skip_id: str, document: Document, expire_at_us: int) -> None:
         """See `Journal.create_skip`."""

@@ -5,12 +5,12 @@ Every list is ordered by one time, newest first, and filtered by equality: each 
 (cloud.google.com/firestore/docs/query-data/index-overview, "index merging").
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from state.index import BATCH_FIELDS
-from state.journal import BatchQuery, Document, from_page_key
+from state.journal import BatchQuery, Document, Kind, from_page_key
 from state.receipts import RECEIPT_FIELDS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -34,6 +34,32 @@ def batches_query(batches: Any, query: BatchQuery, limit: int) -> Any:  # noqa: 
 def receipts_query(receipts: Any, after: str | None, limit: int) -> Any:  # noqa: ANN401 - likewise
     """Return the query of a page of receipts, given their collection."""
     return _page(receipts, receipts.select(_stored_names(RECEIPT_FIELDS)), "opened_at_us", after, limit)
+
+
+def runs_query(runs: Any, lane: str | None, status: str | None, before: str | None, limit: int) -> Any:  # noqa: ANN401
+    """Return the query of a page of runs, given their collection."""
+    from google.cloud.firestore import FieldFilter  # noqa: PLC0415 - see state.firestore.client_for
+
+    asked = runs
+    for name, value in (("lane", lane), ("status", status)):
+        if value is not None:
+            asked = asked.where(filter=FieldFilter(name, "==", value))
+    asked = asked.order_by("run_id", direction="DESCENDING").limit(limit)
+    return asked if before is None else asked.start_after({"run_id": before})
+
+
+def index_query(collection: Any, kind: Kind, after: str | None, limit: int) -> Any:  # noqa: ANN401 - likewise
+    """Return the query of a page of a collection's documents in order of their ids."""
+    asked = collection.select(_stored_names(BATCH_FIELDS)) if kind == "batches" else collection
+    asked = asked.order_by(_NAME).limit(limit)
+    return asked if after is None else asked.start_after({_NAME: collection.document(after)})
+
+
+def taken_out(names: Collection[str]) -> dict[str, Any]:
+    """Return the changes of an update that take these fields out of a document."""
+    from google.cloud.firestore import DELETE_FIELD  # noqa: PLC0415 - see state.firestore.client_for
+
+    return dict.fromkeys(_stored_names([*names]), DELETE_FIELD)
 
 
 def _page(collection: Any, asked: Any, by: str, after: str | None, limit: int) -> Any:  # noqa: ANN401

@@ -5,7 +5,7 @@ documents it changes are merged, and, when given, the lane's snapshot is replace
 Everything clever (nonces, refolding, snapshots, hashes) lives above, in `state.ledger`, once for all adapters.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
@@ -76,6 +76,11 @@ class Commit:
             raise ValueError(f"tokens of batches that the commit does not change: {', '.join(sorted(unchanged))}")
 
     @property
+    def indexes(self) -> "Mapping[Kind, Mapping[str, Document]]":
+        """The index documents that it changes, by kind."""
+        return {"batches": self.batches, "runs": self.runs, "receipts": self.receipts}
+
+    @property
     def writes(self) -> int:
         """How many documents it writes."""
         return 1 + len(self.batches) + len(self.runs) + len(self.receipts) + (self.snapshot is not None)
@@ -135,6 +140,19 @@ class Committed:
     snapshot_token: Token | None = None
 
 
+Kind = Literal["batches", "runs", "receipts"]
+"""The index documents, by the collection that they are of."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexDocument:
+    """An index document as it was read, `row_digests` left out, and the token of that reading."""
+
+    key: str
+    document: Document
+    token: Token
+
+
 ALL_BATCHES = BatchQuery()
 
 
@@ -188,8 +206,28 @@ class Journal(Protocol):
             ValueError: `after` is no page key.
         """
 
-    def list_runs(self, *, limit: int = 100, before: str | None = None) -> Sequence[Document]:
-        """Return run documents, newest first (run ids sort by start), those before `before`. Each has `run_id`."""
+    def read_run(self, run_id: str) -> Document | None:
+        """Return a run's document, or None."""
+
+    def list_runs(
+        self, *, limit: int = 100, before: str | None = None, lane: str | None = None, status: str | None = None
+    ) -> Sequence[Document]:
+        """Return run documents, newest first (run ids sort by start): those before `before`, of this lane, in this
+        status. Each has `run_id`.
+        """
+
+    def read_index(self, kind: Kind, *, limit: int, after: str | None = None) -> Sequence[IndexDocument]:
+        """Return index documents in order of their keys: those after the key `after`."""
+
+    def mend(self, kind: Kind, key: str, fields: Document, *, token: Token | None, gone: Collection[str] = ()) -> None:
+        """Merge fields into one index document, and take those that are `gone` out, for `state.rebuild` alone.
+
+        `token` is that of `read_index`, None when the document must not exist yet.
+
+        Raises:
+            VersionConflict: the document is not the one that the token names.
+            OutcomeUnknown: no answer, or one that does not tell.
+        """
 
     def create_skip(self, skip_id: str, document: Document, expire_at_us: int) -> None:
         """Note a trigger that found a live run. Creating the same id twice changes nothing."""

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from state.errors import VersionConflict
@@ -12,6 +12,8 @@ from state.journal import (
     Commit,
     Committed,
     Document,
+    IndexDocument,
+    Kind,
     Snapshot,
     StoredEntry,
     Token,
@@ -121,11 +123,46 @@ class MemoryJournal:
             found = list(self._receipts.values())
             return _page(found, "opened_at_us", "receipt", without="batch_ids", limit=limit, after=after)
 
-    def list_runs(self, *, limit: int = 100, before: str | None = None) -> Sequence[Document]:
+    def read_run(self, run_id: str) -> Document | None:
+        """See `Journal.read_run`."""
+        with self._lock:
+            found = self._runs.get(run_id)
+            return dict(found) if found is not None else None
+
+    def list_runs(
+        self, *, limit: int = 100, before: str | None = None, lane: str | None = None, status: str | None = None
+    ) -> Sequence[Document]:
         """See `Journal.list_runs`."""
         with self._lock:
-            runs = sorted(self._runs.items(), reverse=True)
-            return [dict(run) for run_id, run in runs if before is None or run_id < before][:limit]
+            return [
+                dict(run)
+                for run_id, run in sorted(self._runs.items(), reverse=True)
+                if (before is None or run_id < before)
+                and lane in {None, run.get("lane")}
+                and status in {None, run.get("status")}
+            ][:limit]
+
+    def read_index(self, kind: Kind, *, limit: int, after: str | None = None) -> Sequence[IndexDocument]:
+        """See `Journal.read_index`. A token is the document itself."""
+        with self._lock:
+            keys = sorted(key for key in self._documents(kind) if after is None or key > after)[:limit]
+            found = [(key, self._documents(kind)[key]) for key in keys]
+            return [IndexDocument(key, {n: v for n, v in doc.items() if n != "row_digests"}, doc) for key, doc in found]
+
+    def mend(self, kind: Kind, key: str, fields: Document, *, token: Token | None, gone: Collection[str] = ()) -> None:
+        """See `Journal.mend`."""
+        with self._lock:
+            documents = self._documents(kind)
+            held = documents.get(key)
+            if held is not token and held != token:
+                raise VersionConflict(f"{kind} {key}: it was changed since it was read")
+            left = {name: value for name, value in (held or {}).items() if name not in gone}
+            documents[key] = {**left, **fields}
+            if kind == "batches":
+                self._revisions[key] = self._revisions.get(key, 0) + 1
+
+    def _documents(self, kind: Kind) -> dict[str, dict[str, Any]]:
+        return {"batches": self._batches, "runs": self._runs, "receipts": self._receipts}[kind]
 
     def create_skip(self, skip_id: str, document: Document, expire_at_us: int) -> None:
         """See `Journal.create_skip`."""

@@ -4,7 +4,7 @@ import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from state.journal import (
     Commit,
     Committed,
     Document,
+    IndexDocument,
+    Kind,
     Snapshot,
     StoredEntry,
     Token,
@@ -26,20 +28,22 @@ from state.sqlite_schema import prepare
 BUSY_S = 10.0
 """How long a call waits for another process's commit before it gives up."""
 
-_UPSERT_BATCH = """
-INSERT INTO batches (pipeline, id, status, lane, document, row_digests, revision) VALUES (?, ?, ?, ?, ?, ?, 1)
-ON CONFLICT DO UPDATE SET status = excluded.status, lane = excluded.lane, document = excluded.document,
-    row_digests = coalesce(excluded.row_digests, row_digests), revision = revision + 1
-"""
-_UPSERT_RECEIPT = """
-INSERT INTO receipts (pipeline, id, document, opened_at_us) VALUES (?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET document = excluded.document, opened_at_us = excluded.opened_at_us
-"""
-_UPSERT_RUN = """
-INSERT INTO runs (pipeline, id, document) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET document = excluded.document
-"""
+_UPSERTS: Mapping[Kind, str] = {
+    "batches": """INSERT INTO batches (pipeline, id, status, lane, document, row_digests, revision)
+        VALUES (:pipeline, :id, :status, :lane, :content, :digests, 1)
+        ON CONFLICT DO UPDATE SET status = excluded.status, lane = excluded.lane, document = excluded.document,
+            row_digests = coalesce(excluded.row_digests, row_digests), revision = revision + 1""",
+    "runs": """INSERT INTO runs (pipeline, id, document) VALUES (:pipeline, :id, :content)
+        ON CONFLICT DO UPDATE SET document = excluded.document""",
+    "receipts": """INSERT INTO receipts (pipeline, id, document, opened_at_us)
+        VALUES (:pipeline, :id, :content, :opened_at_us)
+        ON CONFLICT DO UPDATE SET document = excluded.document, opened_at_us = excluded.opened_at_us""",
+}
 _LIST_RUNS = """
-SELECT document FROM runs WHERE pipeline = :pipeline AND (:before IS NULL OR id < :before) ORDER BY id DESC LIMIT :limit
+SELECT document FROM runs WHERE pipeline = :pipeline AND (:before IS NULL OR id < :before)
+    AND (:lane IS NULL OR json_extract(CAST(document AS TEXT), '$.lane') = :lane)
+    AND (:status IS NULL OR json_extract(CAST(document AS TEXT), '$.status') = :status)
+    ORDER BY id DESC LIMIT :limit
 """
 
 
@@ -65,15 +69,9 @@ class SqliteJournal:
             self._replace_snapshot(connection, commit)
             for batch_id, token in commit.batch_tokens.items():
                 self._check_token(connection, batch_id, token)
-            for batch_id, fields in commit.batches.items():
-                self._merge_batch(connection, batch_id, fields)
-            for run_id, fields in commit.runs.items():
-                merged = {**self._stored(connection, "runs", run_id), **fields}
-                connection.execute(_UPSERT_RUN, (self._pipeline, run_id, canonical(merged)))
-            for receipt, fields in commit.receipts.items():
-                merged = {**self._stored(connection, "receipts", receipt), **fields}
-                row = (self._pipeline, receipt, canonical(merged), merged.get("opened_at_us"))
-                connection.execute(_UPSERT_RECEIPT, row)
+            for kind, documents in commit.indexes.items():
+                for key, fields in documents.items():
+                    self._write(connection, kind, key, {**self._stored(connection, kind, key), **fields})
         return Committed(commit.writes, commit.entry.version if commit.snapshot is not None else None)
 
     def _check_token(self, connection: sqlite3.Connection, batch_id: str, token: Token) -> None:
@@ -101,11 +99,14 @@ class SqliteJournal:
         row = (*key, commit.entry.version, canonical(commit.snapshot))
         connection.execute("INSERT OR REPLACE INTO lanes VALUES (?, ?, ?, ?)", row)
 
-    def _merge_batch(self, connection: sqlite3.Connection, batch_id: str, fields: Document) -> None:
-        merged = {**self._stored(connection, "batches", batch_id), **fields}
-        digests = merged.pop("row_digests", None)
-        row = (batch_id, merged.get("status"), merged.get("lane"), canonical(merged), digests)
-        connection.execute(_UPSERT_BATCH, (self._pipeline, *row))
+    def _write(self, connection: sqlite3.Connection, kind: Kind, key: str, document: dict[str, Any]) -> None:
+        """Write a whole index document. A batch's row digests stay as they are unless it brings some."""
+        digests = document.pop("row_digests", None)
+        row = {**document, "pipeline": self._pipeline, "id": key, "content": canonical(document), "digests": digests}
+        asked = {
+            name: row.get(name) for name in ("pipeline", "id", "status", "lane", "content", "digests", "opened_at_us")
+        }
+        connection.execute(_UPSERTS[kind], asked)
 
     def _stored(self, connection: sqlite3.Connection, table: str, key: str) -> dict[str, Any]:
         query = f"SELECT document FROM {table} WHERE pipeline = ? AND id = ?"  # noqa: S608 - a table of ours
@@ -181,9 +182,35 @@ class SqliteJournal:
         found = self._list("receipts", "opened_at_us", [], {}, limit=limit, after=after)
         return [{name: value for name, value in receipt.items() if name != "batch_ids"} for receipt in found]
 
-    def list_runs(self, *, limit: int = 100, before: str | None = None) -> Sequence[Document]:
+    def read_run(self, run_id: str) -> Document | None:
+        """See `Journal.read_run`."""
+        rows = self._read("SELECT document FROM runs WHERE pipeline = :pipeline AND id = :id", {"id": run_id})
+        return dict(from_canonical(rows[0][0])) if rows else None
+
+    def list_runs(
+        self, *, limit: int = 100, before: str | None = None, lane: str | None = None, status: str | None = None
+    ) -> Sequence[Document]:
         """See `Journal.list_runs`."""
-        return [from_canonical(row[0]) for row in self._read(_LIST_RUNS, {"limit": limit, "before": before})]
+        values = {"limit": limit, "before": before, "lane": lane, "status": status}
+        return [from_canonical(row[0]) for row in self._read(_LIST_RUNS, values)]
+
+    def read_index(self, kind: Kind, *, limit: int, after: str | None = None) -> Sequence[IndexDocument]:
+        """See `Journal.read_index`. A token is the document as it is stored."""
+        query = f"""SELECT id, document FROM {kind} WHERE pipeline = :pipeline AND id > :after
+            ORDER BY id LIMIT :limit"""  # noqa: S608 - a table of ours
+        rows = self._read(query, {"after": after or "", "limit": limit})
+        return [IndexDocument(key, from_canonical(stored), stored) for key, stored in rows]
+
+    def mend(self, kind: Kind, key: str, fields: Document, *, token: Token | None, gone: Collection[str] = ()) -> None:
+        """See `Journal.mend`."""
+        query = f"SELECT document FROM {kind} WHERE pipeline = ? AND id = ?"  # noqa: S608 - a table of ours
+        with self._transaction() as connection:
+            found = connection.execute(query, (self._pipeline, key)).fetchone()
+            if (found[0] if found else None) != token:
+                raise VersionConflict(f"{kind} {key}: it was changed since it was read")
+            held = dict(from_canonical(found[0])) if found else {}
+            whole = {**{name: value for name, value in held.items() if name not in gone}, **fields}
+            self._write(connection, kind, key, whole)
 
     def create_skip(self, skip_id: str, document: Document, expire_at_us: int) -> None:
         """See `Journal.create_skip`."""

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from state.errors import VersionConflict
-from state.journal import BatchQuery, Journal, page_key
+from state.journal import BatchQuery, Journal, Kind, page_key
 from tests.unit.state.commits import commit
 from tests.unit.state.histories import DAY_US, LANE, T0_US
 
@@ -217,11 +217,105 @@ def test_receipts_are_listed_newest_first_without_their_batch_ids_in_pages(journ
 
 @pytest.mark.parametrize(
     ("asked", "ids"),
-    [({}, "r3 r2 r1"), ({"limit": 2}, "r3 r2"), ({"limit": 2, "before": "r2"}, "r1"), ({"before": "r1"}, "")],
+    [
+        ({}, "r3 r2 r1"),
+        ({"limit": 2}, "r3 r2"),
+        ({"limit": 2, "before": "r2"}, "r1"),
+        ({"before": "r1"}, ""),
+        ({"lane": "0"}, "r3 r1"),
+        ({"lane": "0", "limit": 1}, "r3"),
+        ({"lane": "0", "before": "r3"}, "r1"),
+        ({"status": "complete"}, "r2 r1"),
+        ({"lane": "0", "status": "complete"}, "r1"),
+        ({"lane": "2"}, ""),
+    ],
+    ids=str,
 )
-def test_runs_are_listed_newest_first_and_in_pages(journal: Journal, asked: dict[str, Any], ids: str) -> None:
-    journal.commit(commit(runs={run_id: {"run_id": run_id} for run_id in ("r2", "r1", "r3")}))
+def test_runs_are_listed_newest_first_filtered_and_in_pages(journal: Journal, asked: dict[str, Any], ids: str) -> None:
+    runs = {
+        "r2": {"run_id": "r2", "lane": "1", "status": "complete"},
+        "r1": {"run_id": "r1", "lane": "0", "status": "complete"},
+        "r3": {"run_id": "r3", "lane": "0", "status": "failed"},
+    }
+    journal.commit(commit(runs=runs))
     assert [run["run_id"] for run in journal.list_runs(**asked)] == ids.split()
+    assert journal.read_run("r2") == runs["r2"]
+    assert journal.read_run("r9") is None
+
+
+# The index, as it is rebuilt
+
+
+DOCUMENT = {"batch_id": "b1", "status": "ATTEMPTED", "end": {"cursor": "a"}, "expire_at_us": T0_US, "error": "odd"}
+KINDS: tuple[Kind, ...] = ("batches", "runs", "receipts")
+
+
+def _written(journal: Journal, kind: Kind, *keys: str) -> None:
+    extra = {"row_digests": b"1234"} if kind == "batches" else {}
+    changed: dict[str, Any] = {kind: {key: {**DOCUMENT, **extra} for key in keys}}
+    journal.commit(commit(**changed))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("page", [1, 2, 9])
+def test_index_documents_are_read_in_order_of_their_keys_without_row_digests(
+    journal: Journal, kind: Kind, page: int
+) -> None:
+    _written(journal, kind, "k2", "k1", "k3")
+    found, after = list[str](), None
+    while read := journal.read_index(kind, limit=page, after=after):
+        assert len(read) <= page
+        assert [dict(each.document) for each in read] == [DOCUMENT] * len(read)
+        after = read[-1].key
+        found += [each.key for each in read]
+    assert found == ["k1", "k2", "k3"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_document_is_mended_whole_fields_at_once_and_keeps_its_digests(journal: Journal, kind: Kind) -> None:
+    _written(journal, kind, "k1")
+    held = journal.read_index(kind, limit=1)[0]
+    journal.mend(kind, "k1", {"end": {"taken": 1}, "expire_at_us": None}, token=held.token, gone=["error"])
+    (mended,) = journal.read_index(kind, limit=2)
+    expected = {**DOCUMENT, "end": {"taken": 1}, "expire_at_us": None}
+    assert dict(mended.document) == {name: value for name, value in expected.items() if name != "error"}
+    if kind == "batches":
+        assert (journal.read_batch("k1") or {})["row_digests"] == b"1234"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_document_is_only_mended_as_it_was_read(store: Store, kind: Kind) -> None:
+    journal = store()
+    _written(journal, kind, "k1")
+    token = journal.read_index(kind, limit=1)[0].token
+    changed: dict[str, Any] = {kind: {"k1": {"status": "COMMITTED"}}}
+    store().commit(commit(2, **changed))
+    for stale in (token, None):
+        with pytest.raises(VersionConflict):
+            journal.mend(kind, "k1", {"status": "FORGED"}, token=stale)
+    assert journal.read_index(kind, limit=1)[0].document["status"] == "COMMITTED"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_document_that_is_not_there_is_made_once_and_not_changed(store: Store, kind: Kind) -> None:
+    journal = store()
+    journal.mend(kind, "k1", DOCUMENT, token=None)
+    with pytest.raises(VersionConflict):
+        store().mend(kind, "k1", DOCUMENT, token=None)
+    (made,) = journal.read_index(kind, limit=2)
+    assert dict(made.document) == DOCUMENT
+    with pytest.raises(VersionConflict):
+        journal.mend(kind, "k2", DOCUMENT, token=made.token)
+    assert len(journal.read_index(kind, limit=2)) == 1
+
+
+def test_a_mended_batch_makes_the_tokens_of_operators_old(journal: Journal) -> None:
+    _written(journal, "batches", "b1")
+    found = journal.read_batch_for_update("b1")
+    assert found is not None
+    journal.mend("batches", "b1", {"status": "DEAD_LETTERED"}, token=journal.read_index("batches", limit=1)[0].token)
+    with pytest.raises(VersionConflict):
+        journal.commit(commit(2, batches={"b1": {"status": "REPLAYING"}}, batch_tokens={"b1": found[1]}))
 
 
 def test_the_same_skip_twice_changes_nothing(store: Store) -> None:

@@ -220,6 +220,11 @@ LISTS: dict[str, Callable[[FirestoreJournal], object]] = {
     "entries": lambda journal: journal.read_entries(LANE, 3, 9),
     "lanes": lambda journal: journal.read_lanes(),
     "runs": lambda journal: journal.list_runs(before="run-2"),
+    "runs of a lane": lambda journal: journal.list_runs(lane=LANE, before="run-2"),
+    "runs in a status": lambda journal: journal.list_runs(status="complete"),
+    "runs of a lane in a status": lambda journal: journal.list_runs(lane=LANE, status="complete"),
+    "index of batches": lambda journal: journal.read_index("batches", limit=2, after="b1"),
+    "index of runs": lambda journal: journal.read_index("runs", limit=2),
     "receipts": lambda journal: journal.list_receipts(after="7~r1"),
 }
 
@@ -239,6 +244,7 @@ def test_an_index_that_no_query_needs_is_not_kept(
 ) -> None:
     journal, all_indexes = unreachable(Clock()), INDEXES["indexes"]
     asked = [_recorded(journal, monkeypatch, partial(journal.list_batches, query)) for query in QUERIES]
+    asked += [_recorded(journal, monkeypatch, partial(call, journal)) for call in LISTS.values()]
     for index in all_indexes:
         monkeypatch.setitem(INDEXES, "indexes", [other for other in all_indexes if other != index])
         assert any(_uncovered(query) for query in asked), index
