@@ -23,7 +23,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 MAKE = re.compile(r"\bmake ([a-z][a-z-]*)")
 COMMAND = re.compile(r"(?:^|[\s/`])ingestor((?: [a-z][a-z-]*)+)", re.MULTILINE)
 SETTING = re.compile(r"\b(?:BQ|SOURCE|BATCH|APPEND|LEDGER|FUSE|DEAD_LETTER|FIRESTORE|RUN|MESSAGE)_[A-Z_]+\b")
-ARGUMENTS = {"BATCH_ID", "BATCH_IDS"}
+ARGUMENTS = {"BATCH_ID", "BATCH_IDS", "RUN_ID"}
 """Names of a command's arguments, which look like settings."""
 MACHINE_PATH = re.compile(r"(?<![\w.}/])/(?:home|root|tmp|work|Users|opt|mnt|var)\b|[A-Z]:\\\\")
 
