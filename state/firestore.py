@@ -14,7 +14,7 @@ from google.api_core import exceptions
 from google.api_core.retry import Retry, if_exception_type
 from google.auth.exceptions import GoogleAuthError
 
-from state.codec import entry_document, entry_from_document
+from state.codec import entry_document
 from state.errors import LedgerError, LedgerUnavailable, OutcomeUnknown, VersionConflict
 from state.firestore_queries import (
     batches_query,
@@ -25,6 +25,7 @@ from state.firestore_queries import (
     taken_out,
     to_stored,
 )
+from state.firestore_views import FirestoreViews, stored_entry
 from state.journal import (
     ALL_BATCHES,
     BatchQuery,
@@ -78,7 +79,7 @@ def client_for(project: str, database: str) -> Any:  # noqa: ANN401 - the client
         raise LedgerUnavailable(_message("no client", error, _FINAL[GoogleAuthError])) from error
 
 
-class FirestoreJournal:
+class FirestoreJournal(FirestoreViews):
     """A `Journal` under `pipelines/{pipeline}` of a client's database. Safe across threads and processes.
 
     `sleep` and `monotonic` pace the tries of a read.
@@ -144,13 +145,13 @@ class FirestoreJournal:
     def read_entry(self, lane: str, version: int) -> StoredEntry | None:
         """See `Journal.read_entry`."""
         found = self._get(self._entry(lane, version))
-        return _stored_entry(found) if found.exists else None
+        return stored_entry(found) if found.exists else None
 
     def read_entries(self, lane: str, first: int, limit: int) -> Sequence[StoredEntry]:
         """See `Journal.read_entries`."""
         start = {_NAME: self._entry(lane, first)}
         journal = self._lane(lane).collection("journal")
-        return [_stored_entry(found) for found in self._list(journal.order_by(_NAME).start_at(start).limit(limit))]
+        return [stored_entry(found) for found in self._list(journal.order_by(_NAME).start_at(start).limit(limit))]
 
     def read_lanes(self) -> Sequence[str]:
         """See `Journal.read_lanes`."""
@@ -290,8 +291,3 @@ def _id(name: str) -> str:
 def _entry_fields(commit: Commit) -> dict[str, Any]:
     expiry = {} if commit.expire_at_us is None else {"expire_at_us": commit.expire_at_us}
     return to_stored({**entry_document(commit.entry), **expiry})
-
-
-def _stored_entry(found: Any) -> StoredEntry:  # noqa: ANN401
-    age_s = (found.read_time - found.create_time).total_seconds()
-    return StoredEntry(entry_from_document(found.to_dict()), age_s)

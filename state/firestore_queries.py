@@ -20,15 +20,20 @@ _NAME = "__name__"
 
 def batches_query(batches: Any, query: BatchQuery, limit: int) -> Any:  # noqa: ANN401 - the client has no types
     """Return the query of a page of batches, given their collection."""
+    asked = batches_filter(batches.select(_stored_names(BATCH_FIELDS)), query)
+    return _page(batches, asked, query.by, query.after, limit)
+
+
+def batches_filter(asked: Any, query: BatchQuery) -> Any:  # noqa: ANN401 - likewise
+    """Return a query of batches with the conditions of `query`, without its order and its page."""
     from google.cloud.firestore import FieldFilter  # noqa: PLC0415 - see state.firestore.client_for
 
-    asked = batches.select(_stored_names(BATCH_FIELDS))
     for name, value in query.equals.items():
         asked = asked.where(filter=FieldFilter(name, "==", value))
     asked = asked.where(filter=FieldFilter(query.by, ">=", query.since_us or 0))  # leaves out what has no such time
     if query.until_us is not None:
         asked = asked.where(filter=FieldFilter(query.by, "<", query.until_us))
-    return _page(batches, asked, query.by, query.after, limit)
+    return asked
 
 
 def receipts_query(receipts: Any, after: str | None, limit: int) -> Any:  # noqa: ANN401 - likewise

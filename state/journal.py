@@ -9,6 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
+from state.views import Views
+
 Document = Mapping[str, Any]
 """Plain values only: str, int, bool, None, bytes, lists and mappings of them."""
 
@@ -156,8 +158,8 @@ class IndexDocument:
 ALL_BATCHES = BatchQuery()
 
 
-class Journal(Protocol):
-    """Storage of one pipeline's lanes and indexes.
+class Journal(Views, Protocol):
+    """Storage of one pipeline's lanes and indexes; what only people ask of it stands in `Views`.
 
     Every method raises `LedgerUnavailable` when the store cannot be reached in bounded time (about 10 s a call, no
     hidden retries on `commit`).

@@ -19,9 +19,10 @@ from state.journal import (
     Token,
     from_page_key,
 )
+from state.memory_views import MemoryViews, selected
 
 
-class MemoryJournal:
+class MemoryJournal(MemoryViews):
     """A `Journal` in dictionaries under one lock. `now_s` is the server's clock, in seconds from any origin."""
 
     def __init__(self, *, now_s: Callable[[], float] = time.monotonic) -> None:
@@ -99,16 +100,8 @@ class MemoryJournal:
 
     def list_batches(self, query: BatchQuery = ALL_BATCHES, *, limit: int = 100) -> Sequence[Document]:
         """See `Journal.list_batches`."""
-        equals, since_us = query.equals.items(), query.since_us or 0
         with self._lock:
-            found = [
-                batch
-                for batch in self._batches.values()
-                if all(batch.get(name) == value for name, value in equals)
-                and batch.get(query.by) is not None
-                and batch[query.by] >= since_us
-                and (query.until_us is None or batch[query.by] < query.until_us)
-            ]
+            found = selected(self._batches, query)
             return _page(found, query.by, "batch_id", without="row_digests", limit=limit, after=query.after)
 
     def read_receipt(self, receipt: str) -> Document | None:

@@ -24,6 +24,7 @@ from state.journal import (
     from_page_key,
 )
 from state.sqlite_schema import prepare
+from state.sqlite_views import SqliteViews, batches_where
 
 BUSY_S = 10.0
 """How long a call waits for another process's commit before it gives up."""
@@ -47,7 +48,7 @@ SELECT document FROM runs WHERE pipeline = :pipeline AND (:before IS NULL OR id 
 """
 
 
-class SqliteJournal:
+class SqliteJournal(SqliteViews):
     """A `Journal` in the file at `path` (`:memory:` for one that is gone with it), made on first use.
 
     `now_s` is the server's clock: this machine's, in seconds since 1970. Documents are stored as canonical JSON; row
@@ -153,12 +154,7 @@ class SqliteJournal:
 
     def list_batches(self, query: BatchQuery = ALL_BATCHES, *, limit: int = 100) -> Sequence[Document]:
         """See `Journal.list_batches`."""
-        where = [f"{name} = :{name}" for name in query.equals]
-        values: dict[str, object] = {**query.equals, "since_us": query.since_us or 0}
-        where.append(f"{query.by} >= :since_us")
-        if query.until_us is not None:
-            where.append(f"{query.by} < :until_us")
-            values["until_us"] = query.until_us
+        where, values = batches_where(query)
         return self._list("batches", query.by, where, values, limit=limit, after=query.after)
 
     def _list(  # noqa: PLR0913 - what a page is

@@ -10,21 +10,23 @@ from state.journal import Commit, Committed, Entry, Journal
 from tests.unit.state.histories import LANE, PIPELINE, T0_US, heartbeat
 
 
-def entry(version: int, nonce: str = "n", events: Sequence[Event] = (), lane: str = LANE) -> Entry:
+def entry(
+    version: int, nonce: str = "n", events: Sequence[Event] = (), lane: str = LANE, run_id: str = "run-1"
+) -> Entry:
     return seal(
         pipeline=PIPELINE,
         lane=lane,
         version=version,
         nonce=nonce,
         at_us=T0_US,
-        run_id="run-1",
+        run_id=run_id,
         events=events or [heartbeat()],
         prev_hash="",
     )
 
 
-def commit(version: int = 1, nonce: str = "n", *, lane: str = LANE, **fields: Any) -> Commit:
-    return Commit(lane=lane, entry=entry(version, nonce, lane=lane), **fields)
+def commit(version: int = 1, nonce: str = "n", *, lane: str = LANE, run_id: str = "run-1", **fields: Any) -> Commit:
+    return Commit(lane=lane, entry=entry(version, nonce, lane=lane, run_id=run_id), **fields)
 
 
 class Flaky:

@@ -1,0 +1,67 @@
+"""`Views` in memory."""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from state.journal import BatchQuery, Document, StoredEntry
+
+
+def selected(batches: dict[str, dict[str, Any]], query: BatchQuery) -> list[dict[str, Any]]:
+    """Return the batches that a query finds, in no order, without regard to its page."""
+    return [
+        batch
+        for batch in batches.values()
+        if all(batch.get(name) == value for name, value in query.equals.items())
+        and batch.get(query.by) is not None
+        and batch[query.by] >= (query.since_us or 0)
+        and (query.until_us is None or batch[query.by] < query.until_us)
+    ]
+
+
+class MemoryViews:
+    """The part of `MemoryJournal` that only people ask for."""
+
+    _now_s: Callable[[], float]
+    _lock: threading.Lock
+    _entries: dict[str, dict[int, tuple[Any, float]]]
+    _batches: dict[str, dict[str, Any]]
+    _skips: dict[str, Document]
+
+    def count_batches(self, query: BatchQuery) -> int:
+        """See `Views.count_batches`."""
+        with self._lock:
+            return len(selected(self._batches, query))
+
+    def list_fingerprints(self, status: str, *, after: str = "", limit: int = 100) -> Sequence[str]:
+        """See `Views.list_fingerprints`."""
+        with self._lock:
+            of_status = [batch for batch in self._batches.values() if batch.get("status") == status]
+        found = {batch.get("fingerprint") or "" for batch in of_status}
+        return sorted(fingerprint for fingerprint in found if fingerprint > after)[:limit]
+
+    def list_skips(self, *, lane: str | None = None, since_us: int = 0, limit: int = 100) -> Sequence[Document]:
+        """See `Views.list_skips`."""
+        with self._lock:
+            found = [skip for skip in self._skips.values() if skip["at_us"] >= since_us]
+        wanted = [dict(skip) for skip in found if lane in {None, skip.get("lane")}]
+        return sorted(wanted, key=lambda skip: -skip["at_us"])[:limit]
+
+    def read_newest_entry(self, lane: str) -> StoredEntry | None:
+        """See `Views.read_newest_entry`."""
+        with self._lock:
+            entries, now_s = self._entries.get(lane, {}), self._now_s()
+            if not entries:
+                return None
+            entry, created_s = entries[max(entries)]
+            return StoredEntry(entry, now_s - created_s)
+
+    def list_entries_of_people(
+        self, lane: str, *, before: int | None = None, limit: int = 100
+    ) -> Sequence[StoredEntry]:
+        """See `Views.list_entries_of_people`."""
+        with self._lock:
+            entries, now_s = self._entries.get(lane, {}), self._now_s()
+            asked = (version for version in sorted(entries, reverse=True) if before is None or version < before)
+            found = [entries[version] for version in asked if not entries[version][0].run_id][:limit]
+            return [StoredEntry(entry, now_s - created_s) for entry, created_s in found]

@@ -1,0 +1,72 @@
+"""`Views` on SQLite."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from state.codec import entry_from_document, from_canonical
+from state.journal import BatchQuery, Document, StoredEntry
+
+_FINGERPRINTS = """
+SELECT DISTINCT fingerprint FROM batches
+WHERE pipeline = :pipeline AND status = :status AND fingerprint > :after ORDER BY fingerprint LIMIT :limit
+"""
+_SKIPS = """
+SELECT document FROM (SELECT document, id, json_extract(CAST(document AS TEXT), '$.at_us') AS at_us,
+    json_extract(CAST(document AS TEXT), '$.lane') AS lane FROM skips WHERE pipeline = :pipeline)
+WHERE at_us >= :since_us AND (:lane IS NULL OR lane = :lane) ORDER BY at_us DESC, id DESC LIMIT :limit
+"""
+_NEWEST = """
+SELECT document, created_at_us FROM journal WHERE pipeline = :pipeline AND lane = :lane ORDER BY version DESC LIMIT 1
+"""
+_OF_PEOPLE = """
+SELECT document, created_at_us FROM journal
+WHERE pipeline = :pipeline AND lane = :lane AND (:before IS NULL OR version < :before)
+    AND json_extract(CAST(document AS TEXT), '$.run_id') = '' ORDER BY version DESC LIMIT :limit
+"""
+
+
+def batches_where(query: BatchQuery) -> tuple[list[str], dict[str, object]]:
+    """Return the conditions of a query of batches, without its place in the list, and their values."""
+    where = [f"{name} = :{name}" for name in query.equals]
+    values: dict[str, object] = {**query.equals, "since_us": query.since_us or 0}
+    where.append(f"{query.by} >= :since_us")
+    if query.until_us is not None:
+        where.append(f"{query.by} < :until_us")
+        values["until_us"] = query.until_us
+    return where, values
+
+
+class SqliteViews:
+    """The part of `SqliteJournal` that only people ask for."""
+
+    _read: Callable[[str, Mapping[str, object]], list[tuple[Any, ...]]]
+    _now_s: Callable[[], float]
+
+    def count_batches(self, query: BatchQuery) -> int:
+        """See `Views.count_batches`."""
+        where, values = batches_where(query)
+        conditions = " AND ".join(["pipeline = :pipeline", *where])
+        return int(self._read(f"SELECT COUNT(*) FROM batches WHERE {conditions}", values)[0][0])  # noqa: S608 - names of ours
+
+    def list_fingerprints(self, status: str, *, after: str = "", limit: int = 100) -> Sequence[str]:
+        """See `Views.list_fingerprints`."""
+        return [row[0] for row in self._read(_FINGERPRINTS, {"status": status, "after": after, "limit": limit})]
+
+    def list_skips(self, *, lane: str | None = None, since_us: int = 0, limit: int = 100) -> Sequence[Document]:
+        """See `Views.list_skips`."""
+        rows = self._read(_SKIPS, {"lane": lane, "since_us": since_us, "limit": limit})
+        return [from_canonical(row[0]) for row in rows]
+
+    def read_newest_entry(self, lane: str) -> StoredEntry | None:
+        """See `Views.read_newest_entry`."""
+        return next(iter(self._entries(_NEWEST, {"lane": lane})), None)
+
+    def list_entries_of_people(
+        self, lane: str, *, before: int | None = None, limit: int = 100
+    ) -> Sequence[StoredEntry]:
+        """See `Views.list_entries_of_people`."""
+        return self._entries(_OF_PEOPLE, {"lane": lane, "before": before, "limit": limit})
+
+    def _entries(self, query: str, values: Mapping[str, object]) -> list[StoredEntry]:
+        rows, now_s = self._read(query, values), self._now_s()
+        return [StoredEntry(entry_from_document(from_canonical(row[0])), now_s - row[1] / 1e6) for row in rows]

@@ -1,0 +1,33 @@
+"""What people ask of the ledger and no run needs: a part of the journal's port, with its own file in each adapter.
+
+Each answer costs as many reads as its `limit` says, whatever the age of the pipeline. A count is an aggregation:
+Firestore bills one read for each 1,000 index entries that it counts (cloud.google.com/firestore/pricing, "Aggregation
+queries").
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from state.journal import BatchQuery, Document, StoredEntry
+
+
+class Views(Protocol):
+    """Lists and counts of one pipeline. Every method raises `LedgerUnavailable` as those of `Journal` do."""
+
+    def count_batches(self, query: "BatchQuery") -> int:
+        """Return how many batches a query finds, all of them; `after` is left out of account."""
+
+    def list_fingerprints(self, status: str, *, after: str = "", limit: int = 100) -> Sequence[str]:
+        """Return the different fingerprints of the batches of this status, sorted, those after `after`."""
+
+    def list_skips(self, *, lane: str | None = None, since_us: int = 0, limit: int = 100) -> Sequence["Document"]:
+        """Return triggers that found a live run or a paused lane, newest first by `at_us`, those since `since_us`."""
+
+    def read_newest_entry(self, lane: str) -> "StoredEntry | None":
+        """Return the last entry of a lane, None when it has none."""
+
+    def list_entries_of_people(
+        self, lane: str, *, before: int | None = None, limit: int = 100
+    ) -> Sequence["StoredEntry"]:
+        """Return entries that no run wrote, newest first, those of a version less than `before`."""

@@ -1,0 +1,80 @@
+"""What the port says of the lists and counts that only people ask for."""
+
+from typing import Any
+
+import pytest
+
+from state.journal import BatchQuery, Journal, page_key
+from tests.unit.state.commits import commit
+from tests.unit.state.histories import DAY_US, LANE, T0_US
+
+
+def _dead(number: int, fingerprint: str | None, status: str = "DEAD_LETTERED") -> dict[str, Any]:
+    times = {"attempted_at_us": number, "dead_at_us": 100 + number if fingerprint else None}
+    return {"batch_id": f"b{number}", "status": status, "lane": str(number % 2), "fingerprint": fingerprint, **times}
+
+
+BATCHES = [
+    _dead(1, "f2"),
+    _dead(2, "f1"),
+    _dead(3, "f2"),
+    _dead(4, "f3", "COMMITTED"),
+    _dead(5, None, "COMMITTED"),
+    _dead(6, "f4"),
+]
+
+
+@pytest.mark.parametrize(
+    ("asked", "count"),
+    [
+        (BatchQuery(), 6),
+        (BatchQuery(status="DEAD_LETTERED"), 4),
+        (BatchQuery(status="DEAD_LETTERED", lane="1"), 2),
+        (BatchQuery(status="DEAD_LETTERED", fingerprint="f2", by="dead_at_us"), 2),
+        (BatchQuery(by="dead_at_us", since_us=103), 3),
+        (BatchQuery(by="dead_at_us", since_us=103, until_us=106), 2),
+        (BatchQuery(status="REPLAYING"), 0),
+        (BatchQuery(status="DEAD_LETTERED", after=page_key(2, "b2")), 4),
+    ],
+)
+def test_a_count_is_of_all_that_the_query_finds_whatever_its_page(
+    journal: Journal, asked: BatchQuery, count: int
+) -> None:
+    journal.commit(commit(batches={batch["batch_id"]: batch for batch in BATCHES}))
+    assert journal.count_batches(asked) == count
+
+
+def test_fingerprints_are_those_of_the_status_once_each_and_in_pages(journal: Journal) -> None:
+    journal.commit(commit(batches={batch["batch_id"]: batch for batch in BATCHES}))
+    assert list(journal.list_fingerprints("DEAD_LETTERED")) == ["f1", "f2", "f4"]
+    assert list(journal.list_fingerprints("DEAD_LETTERED", limit=2)) == ["f1", "f2"]
+    assert list(journal.list_fingerprints("DEAD_LETTERED", after="f2", limit=2)) == ["f4"]
+    assert list(journal.list_fingerprints("DISCARDED")) == []
+
+
+def test_skips_are_listed_newest_first_of_a_lane_and_since_a_time(journal: Journal) -> None:
+    for number, lane in enumerate("0011"):
+        skip = {"lane": lane, "at_us": T0_US + number, "live_run": f"r{number}"}
+        journal.create_skip(f"tick-{number}", skip, T0_US + DAY_US)
+    assert [skip["live_run"] for skip in journal.list_skips()] == ["r3", "r2", "r1", "r0"]
+    assert [skip["live_run"] for skip in journal.list_skips(limit=1)] == ["r3"]
+    assert [skip["live_run"] for skip in journal.list_skips(lane="0")] == ["r1", "r0"]
+    assert [skip["live_run"] for skip in journal.list_skips(lane="1", since_us=T0_US + 3)] == ["r3"]
+
+
+def test_the_newest_entry_is_the_one_of_the_highest_version(journal: Journal) -> None:
+    assert journal.read_newest_entry(LANE) is None
+    for version in (1, 2, 3):
+        journal.commit(commit(version))
+    newest = journal.read_newest_entry(LANE)
+    assert newest is not None
+    assert newest.entry.version == 3
+    assert 0 <= newest.age_s < 60
+
+
+def test_entries_of_people_are_those_that_no_run_wrote_newest_first(journal: Journal) -> None:
+    for version, run_id in enumerate(("", "run-1", "", "run-2", ""), 1):
+        journal.commit(commit(version, run_id=run_id))
+    assert [found.entry.version for found in journal.list_entries_of_people(LANE)] == [5, 3, 1]
+    assert [found.entry.version for found in journal.list_entries_of_people(LANE, limit=1)] == [5]
+    assert [found.entry.version for found in journal.list_entries_of_people(LANE, before=5)] == [3, 1]
