@@ -92,8 +92,8 @@ def _cut_fresh(state: Progress, now: Instant) -> Progress:
         return drain(
             state,
             now,
-            failure=f"a batch ends after {draft.end.taken} records of one page, and at most {MAX_BOUNDARY} can be "
-            "remembered: set SOURCE_PAGE_SIZE to 20000 or less",
+            failure=f"a batch ends after {draft.end.taken} records that the source may send again, and at most "
+            f"{MAX_BOUNDARY} can be remembered: set SOURCE_PAGE_SIZE to 20000 or less, or lower SOURCE_OVERLAP",
         )
     batch: Batch = cut(settings.pipeline, settings.lane, state.lane.epoch, draft, now.wall_us)
     return _hold(state, Held(batch, left=tuple(range(len(batch.rows)))))

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from ingestor.answers import hear_answer, hear_end, hear_table
-from ingestor.batch import unread
+from ingestor.batch import boundary_after, unread
 from ingestor.lognames import LogName
 from ingestor.progress import Decided, Held, Phase, Progress, Stage, Stored, drain
 from ingestor.signals import (
@@ -85,7 +85,7 @@ def _page(state: Progress, signal: PageArrived) -> Decided:
         state,
         granted=max(0, state.granted - 1) if page.next_cursor is not None else 0,
         source_ended=page.next_cursor is None,
-        boundary=b"",
+        boundary=boundary_after(rest, state.boundary),
         unread=(*state.unread, rest),
     ).count(pages=1, known=known, changed=changed)
     notes = [
@@ -93,7 +93,9 @@ def _page(state: Progress, signal: PageArrived) -> Decided:
                                           "latency_ms": page.latency_ms, "attempts": page.attempts})
     ]  # fmt: skip
     if changed:
-        notes.append(Note(LogName.SOURCE_CHANGED, "WARNING", {"rows": changed}))
+        # Where places go by what records say, a changed record stands elsewhere now: such sources work that way.
+        severity = "WARNING" if page.trail is None and not page.whole else "INFO"
+        notes.append(Note(LogName.SOURCE_CHANGED, severity, {"rows": changed}))
     return state, tuple(notes)
 
 

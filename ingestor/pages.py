@@ -18,6 +18,17 @@ class SourceRequest:
     requested_at_us: int
 
 
+class Trail(Protocol):
+    """Names the places between a page's records by what the records say, where a cursor is no page's name but a place
+    of its own (an offset, a high-water mark). The place after all of them is `next_cursor`, when that is given.
+    """
+
+    def after(self, count: int) -> tuple[str | None, int]:
+        """Return the cursor after the first `count` records of the page, and how many of the page's first records the
+        page at that cursor leaves out. Neither ever goes back as `count` grows.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """One response of the source.
@@ -37,6 +48,10 @@ class Page:
     reread: Callable[[], Sequence[JsonValue]] | None = field(default=None, compare=False)
     """Decodes the page's records again from its bytes, so that a refused row's original record can be set aside without
     keeping every decoded record until its batch is settled; None: `records` is all there is."""
+    trail: Trail | None = field(default=None, compare=False)
+    """None: a place within the page is the page's cursor and the number of its records taken."""
+    whole: bool = False
+    """The page is all that the source has, and `cursor` names its content: what it no longer holds is forgotten."""
 
 
 class Source(Protocol):

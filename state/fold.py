@@ -195,12 +195,12 @@ def _systemic(state: LaneState, event: BatchDeadLettered, moment: Moment) -> Lan
 
 
 def _boundary(state: LaneState, batch: BatchAttempted) -> bytes:
-    """Digests of the records taken of the page at the batch's end: what was known of that page, and its own tail."""
-    if batch.end.taken == 0:
-        return b""
-    same_page = state.checkpoint is not None and state.checkpoint.cursor == batch.end.cursor
-    boundary = (state.boundary if same_page else b"") + batch.tail
-    if len(boundary) != batch.end.taken * DIGEST_SIZE:
-        message = f"batch {batch.batch_id} ends after {batch.end.taken} records of a page, {len(boundary)} digest bytes"
+    """Digests of what the page at the batch's end may hold again: the last `taken` of those known before it and its own
+    tail, in the order of taking. On the same page all of them stay known.
+    """
+    known, needed = state.boundary + batch.tail, batch.end.taken * DIGEST_SIZE
+    same_page = batch.end.taken > 0 and state.checkpoint is not None and state.checkpoint.cursor == batch.end.cursor
+    if len(batch.tail) > needed or len(known) < needed or (same_page and len(known) != needed):
+        message = f"batch {batch.batch_id} ends after {batch.end.taken} records of a page, {len(known)} digest bytes"
         raise CorruptHistory(message)
-    return boundary
+    return known[len(known) - needed :]
