@@ -71,8 +71,8 @@ def records_replay(  # noqa: PLR0913 - one for each option
 @acting
 def records_discard(*, batch_id: str, indexes: tuple[int, ...], reason: str, actor: str) -> None:
     """Close rejected records without repairing them."""
-    left = with_replayer(lambda replayer: replayer.discard_records(batch_id, indexes, actor=actor, reason=reason))
-    click.echo(f"{len(set(indexes))} discarded; {left} of batch {batch_id} still open")
+    batch = with_replayer(lambda each: each.discard_records(batch_id, indexes, actor=actor, reason=reason))
+    click.echo(f"{len(set(indexes))} discarded; {batch.get('open_records', 0)} of batch {batch_id} still open")
 
 
 def _json(each: "OpenRecord") -> dict[str, Any]:

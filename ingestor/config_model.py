@@ -23,7 +23,6 @@ NOT_BUILT: dict[str, str | None] = {
     "SOURCE_PARALLEL_PAGES": "1",
     "SOURCE_OVERLAP": "0",
     "DEDUP_KEY": None,
-    "MASK_FIELDS": None,
 }
 """Variables whose work is not built yet, each with the only value it may have (None: only unset).
 

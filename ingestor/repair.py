@@ -57,11 +57,15 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """What became of a repair. `open_records` are those of the batch that are neither replayed nor discarded."""
+    """What became of a repair. `open_records` are those of the batch that are neither replayed nor discarded.
+
+    `version` is that of lane `ops` where its end is written; 0 when nothing was written.
+    """
 
     batch_id: str
     lines: tuple[Line, ...]
     open_records: int
+    version: int = 0
 
     @property
     def ok(self) -> bool:
@@ -125,14 +129,14 @@ class Repairs:
             _require_allowed(batch, encoded, actor, reason)
             planned = [Line(each.number, each.index, _planned(batch, each)) for each in encoded]
             return Repaired(batch_id, _sorted([*failed, *planned]), batch.get("open_records", 0))
-        sent = self._send(ops, batch, encoded, schema, (actor, reason), keep_alive) if encoded else []
-        return Repaired(batch_id, _sorted([*failed, *sent]), self._batch(batch_id).get("open_records", 0))
+        sent, version = self._send(ops, batch, encoded, schema, (actor, reason), keep_alive) if encoded else ([], 0)
+        return Repaired(batch_id, _sorted([*failed, *sent]), self._batch(batch_id).get("open_records", 0), version)
 
-    def discard(self, batch_id: str, indexes: Sequence[int], *, actor: str, reason: str) -> int:
-        """Close records without repairing them. Return how many of the batch are still open."""
+    def discard(self, batch_id: str, indexes: Sequence[int], *, actor: str, reason: str) -> Document:
+        """Close records without repairing them. Return the batch's document."""
         ops = self._ports.open_ops("")
         self._one.publish(ops)
-        return int(ops.discard_records(batch_id, indexes, actor=actor, reason=reason).get("open_records", 0))
+        return ops.discard_records(batch_id, indexes, actor=actor, reason=reason)
 
     def _batch(self, batch_id: str) -> Document:
         found = self._ports.journal.read_batch(batch_id)
@@ -165,7 +169,7 @@ class Repairs:
         schema: DescriptorProto,
         who: tuple[str, str],
         keep_alive: KeepAlive,
-    ) -> list[Line]:
+    ) -> tuple[list[Line], int]:
         batch_id, token, (actor, reason) = batch["batch_id"], self._ports.token(), who
         digests = {each.index: row_digest(each.row) for each in encoded}
         numbers = {each.index: each.number for each in encoded}
@@ -175,18 +179,20 @@ class Repairs:
         rows = {e.index: with_index(prefix, e.row, e.index) for e in encoded if e.index in claimed.indexes}
         appended, refused = self._append(rows, schema, keep_alive)
         landed = {index: digests[index] for index in rows if index not in refused}
+        written: Document = claimed.document
         if landed:
-            ops.records_landed(batch_id, landed, token=token, actor=actor)
+            written = ops.records_landed(batch_id, landed, token=token, actor=actor)
         if refused and not appended.unknown:
             said, text = appended.outcome, next(iter(refused.values()))
-            ops.records_failed(
+            written = ops.records_failed(
                 batch_id, refused, token=token, actor=actor, code=said.code, error=text, fingerprint=fingerprint(said)
             )
         self._log_end(batch_id, actor, landed, refused, appended)
         kept = "; it is in doubt: replay the same repair again" if appended.unknown else ""
         already = [Line(n, index, "already") for index, n in numbers.items() if index not in rows]
         failed = [Line(numbers[index], index, "failed", f"{text}{kept}") for index, text in refused.items()]
-        return [*already, *failed, *(Line(numbers[index], index, "landed") for index in landed)]
+        lines = [*already, *failed, *(Line(numbers[index], index, "landed") for index in landed)]
+        return lines, written.get("ops_version") or 0
 
     def _append(
         self, rows: Mapping[int, bytes], schema: DescriptorProto, keep_alive: KeepAlive

@@ -49,15 +49,15 @@ class Replayer:
         """The pipeline's journal, for lists."""
         return self._ports.journal
 
-    def replay(self, batch_id: str, *, actor: str, reason: str, forced: bool = False, receipt: str = "") -> Replayed:
+    def replay(self, batch_id: str, *, actor: str, reason: str, forced: bool = False, token: str = "") -> Replayed:
         """Replay one dead batch and make it visible. A batch that a replay committed before is left alone.
 
         What BigQuery refuses is dead-lettered again, whole, with the reason. Beyond `MAX_REPLAYS` by people it takes
-        `forced` and a reason.
+        `forced` and a reason. The same call again with the same `token` does not send again what has ended.
         """
         ops = self._ports.open_ops("")
         self._one.publish(ops)
-        return self._one.published(ops, self._one.replay(ops, batch_id, Asked(actor, reason, forced, receipt)))
+        return self._one.published(ops, self._one.replay(ops, batch_id, Asked(actor, reason, forced, token=token)))
 
     def plan(self, batch_ids: Sequence[str] = (), selection: Selection | None = None, *, actor: str) -> ReplayPlan:
         """Say what a replay of these batches, or of those selected, would do; change nothing.
@@ -68,9 +68,12 @@ class Replayer:
         chosen = self._bulk.select(selection) if selection is not None else batch_ids
         return self._planner.plan(chosen, actor=actor)
 
-    def replay_all(self, selection: Selection, *, actor: str, reason: str) -> str:
-        """Freeze which batches a bulk replay is about; return its receipt for `continue_receipt`, empty for none."""
-        return self._bulk.open(selection, actor=actor, reason=reason)
+    def replay_all(self, selection: Selection, *, actor: str, reason: str, receipt: str = "") -> str:
+        """Freeze which batches a bulk replay is about; return its receipt for `continue_receipt`, empty for none.
+
+        `receipt` names it: asked for twice it is opened once. Empty: each is a new one.
+        """
+        return self._bulk.open(selection, actor=actor, reason=reason, receipt=receipt)
 
     def continue_receipt(  # noqa: PLR0913 - who, how fast, and who hears of it
         self,
@@ -80,19 +83,27 @@ class Replayer:
         reason: str = "",
         forced: bool = False,
         max_per_s: float | None = MAX_PER_S,
+        budget_s: float | None = None,
+        shown: int | None = None,
         on_progress: OnProgress = _nothing,
     ) -> ReceiptReport:
-        """Replay what a receipt has pending until it is done, stopped, or meets three failures in a row."""
-        pace = Pace(max_per_s, self._ports.monotonic, self._ports.sleep)
-        return self._bulk.go_on(receipt, Asked(actor, reason, forced), pace, on_progress)
+        """Replay what a receipt has pending until it is done, stopped, or meets three failures in a row.
 
-    def stop_receipt(self, receipt: str, *, actor: str) -> ReceiptReport:
+        With `budget_s` it begins no batch after that many seconds; the receipt stays open. `shown` is how many batches
+        the answer tells of, all by default.
+        """
+        pace = Pace(max_per_s, self._ports.monotonic, self._ports.sleep, budget_s)
+        self._bulk.go_on(receipt, Asked(actor, reason, forced), pace, on_progress)
+        return self._bulk.report(receipt, limit=shown)
+
+    def stop_receipt(self, receipt: str, *, actor: str, shown: int | None = None) -> ReceiptReport:
         """Stop a bulk replay after the batch it is at; `continue_receipt` goes on with it."""
-        return self._bulk.stop(receipt, actor=actor)
+        self._bulk.stop(receipt, actor=actor)
+        return self._bulk.report(receipt, limit=shown)
 
-    def receipt(self, receipt: str) -> ReceiptReport:
-        """Say what became of each batch of a receipt."""
-        return self._bulk.report(receipt)
+    def receipt(self, receipt: str, *, first: int = 0, limit: int | None = None) -> ReceiptReport:
+        """Say what became of each batch of a receipt, or of up to `limit` from the place `first` on, from 0."""
+        return self._bulk.report(receipt, first, limit)
 
     def discard(self, batch_id: str, *, actor: str, reason: str) -> Document:
         """Close a dead batch without sending it. Return its document."""
@@ -141,8 +152,8 @@ class Replayer:
         """Append repaired records (JSON lines), or without any those that are open, as the bucket has them."""
         return self._repairs.replay(batch_id, lines, actor=actor, reason=reason, dry_run=dry_run)
 
-    def discard_records(self, batch_id: str, indexes: Sequence[int], *, actor: str, reason: str) -> int:
-        """Close rejected records. Return how many of the batch are still open."""
+    def discard_records(self, batch_id: str, indexes: Sequence[int], *, actor: str, reason: str) -> Document:
+        """Close rejected records. Return the batch's document; `open_records` says how many are left."""
         return self._repairs.discard(batch_id, indexes, actor=actor, reason=reason)
 
     def publish_owed(self, run_id: str = "") -> None:

@@ -56,7 +56,7 @@ class ReceiptItem:
 
 @dataclass(frozen=True, slots=True)
 class ReceiptReport:
-    """A receipt as it stands: `status` is open, stopped, failed or done."""
+    """A receipt as it stands: `status` is open, stopped, failed or done. `items` may be a part of its batches."""
 
     receipt: str
     status: str
@@ -65,11 +65,13 @@ class ReceiptReport:
     filter: Mapping[str, str]
     counts: Mapping[str, int]
     items: tuple[ReceiptItem, ...]
+    opened_at_us: int = 0
+    updated_at_us: int = 0
 
     @property
     def ok(self) -> bool:
         """Whether every batch was replayed."""
-        return self.status == "done" and self.counts["succeeded"] == len(self.items)
+        return self.status == "done" and self.counts["succeeded"] == sum(self.counts.values())
 
 
 class BulkReplay:
@@ -78,16 +80,22 @@ class BulkReplay:
     def __init__(self, ports: ReplayPorts, one: BatchReplay) -> None:
         self._ports, self._one = ports, one
 
-    def open(self, selection: Selection, *, actor: str, reason: str) -> str:
+    def open(self, selection: Selection, *, actor: str, reason: str, receipt: str = "") -> str:
         """Freeze the list of batches, oldest first; return the receipt's name, empty when there is no batch.
+
+        A receipt that exists under the given name is left as it is, if it is of this actor and this filter.
 
         Raises:
             Refused: there are more than one receipt takes, and no limit was asked for.
         """
+        if receipt and (found := self._ports.journal.read_receipt(receipt)) is not None:
+            if (found["actor"], dict(found["filter"])) != (actor, selection.as_text):
+                raise Refused(f"receipt {receipt} exists and is about something else; take another key")
+            return receipt
         ids = self.select(selection)
         if not ids:
             return ""
-        receipt = f"replay-{self._ports.token()[:16]}"
+        receipt = receipt or f"replay-{self._ports.token()[:16]}"
         ops = self._ports.open_ops("")
         ops.open_receipt(receipt, actor=actor, reason=reason, selection=selection.as_text, batch_ids=ids)
         return receipt
@@ -109,37 +117,37 @@ class BulkReplay:
             raise Refused(f"{len(chosen)} batches fit, a receipt takes {MAX_BATCH_IDS}; choose fewer with --limit")
         return chosen
 
-    def go_on(self, receipt: str, asked: Asked, pace: Pace, on_progress: OnProgress) -> ReceiptReport:
+    def go_on(self, receipt: str, asked: Asked, pace: Pace, on_progress: OnProgress) -> None:
         """Replay what the receipt has pending. Raises `Refused` when it is not known, `LedgerError`."""
         ops, asked = self._ports.open_ops(""), replace(asked, receipt=receipt)
         self._one.publish(ops)
         found = self._read(receipt)
         if found["status"] == "done":
-            return self.report(receipt)
+            return
         ops.resume_receipt(receipt, actor=asked.actor, reason=asked.reason)
         try:
             self._work(ops, found, asked, pace, on_progress)
         finally:
             self._one.publish(ops)
-        return self.report(receipt)
 
-    def stop(self, receipt: str, *, actor: str) -> ReceiptReport:
+    def stop(self, receipt: str, *, actor: str) -> None:
         """Let nobody take a further batch of it until it is continued."""
         self._ports.open_ops("").close_receipt(receipt, actor=actor, status="stopped")
-        return self.report(receipt)
 
-    def report(self, receipt: str) -> ReceiptReport:
-        """Say what became of each batch. Raises `Refused` when there is no such receipt."""
+    def report(self, receipt: str, first: int = 0, limit: int | None = None) -> ReceiptReport:
+        """Say what became of each batch, or of some. Raises `Refused` when there is no such receipt."""
         found = self._read(receipt)
-        items = tuple(map(self._item, found["batch_ids"], found["outcomes"]))
+        asked = slice(first, None if limit is None else first + limit)
+        items = tuple(map(self._item, found["batch_ids"][asked], found["outcomes"][asked]))
         head = (found["status"], found["actor"], found["reason"], dict(found["filter"]))
-        return ReceiptReport(receipt, *head, counts(found), items)
+        return ReceiptReport(receipt, *head, counts(found), items, found["opened_at_us"], found["updated_at_us"])
 
     def _work(self, ops: OpsLedger, found: Document, asked: Asked, pace: Pace, on_progress: OnProgress) -> None:
         ids: Sequence[str] = found["batch_ids"]
         pending = [each for each, letter in zip(ids, found["outcomes"], strict=True) if letter == PENDING]
         for number, batch_id in enumerate(pending, 1):
-            pace.wait()
+            if not pace.wait():
+                return
             replayed = self._one_of(ops, batch_id, asked)
             if replayed is not None:
                 on_progress(len(ids) - len(pending) + number, len(ids), replayed)

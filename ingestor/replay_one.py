@@ -35,10 +35,11 @@ class Replayed:
     Attributes:
         status: the batch's, after this.
         rows: rows that BigQuery acknowledged in this replay.
-        already: it was COMMITTED by a replay before; nothing was sent.
+        already: nothing was sent: it was COMMITTED by a replay before, or this same replay ended before.
         action: what the last answer meant, None when nothing was sent.
         code: the last answer's gRPC status, `NOT_LOADED`, or `REFUSED` by the ledger's rules; empty when it succeeded.
         error: one line; empty when the rows are committed and visible.
+        version: of lane `ops`, where its end is written; 0 when nothing was written.
     """
 
     batch_id: str
@@ -49,6 +50,7 @@ class Replayed:
     action: Action | None = None
     code: str = ""
     error: str = ""
+    version: int = 0
 
     @property
     def ok(self) -> bool:
@@ -58,12 +60,16 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Who wants a replay, and why. `receipt` is empty outside a bulk replay."""
+    """Who wants a replay, and why. `receipt` is empty outside a bulk replay.
+
+    `token` names this replay: asked for twice it is done once. Empty: each is a new one.
+    """
 
     actor: str
     reason: str
     forced: bool = False
     receipt: str = ""
+    token: str = ""
 
 
 class BatchReplay:
@@ -100,8 +106,10 @@ class BatchReplay:
         """
         before = self._ports.journal.read_batch(batch_id) or {}
         if before.get("status") == "COMMITTED" and before.get("dead_version"):
-            return Replayed(batch_id, "COMMITTED", already=True)
-        token = self._ports.token()
+            return Replayed(batch_id, "COMMITTED", already=True, version=before.get("ops_version") or 0)
+        if asked.token and before.get("replay_token") == asked.token and before["status"] == "DEAD_LETTERED":
+            return _ended_before(before)
+        token = asked.token or self._ports.token()
         claimed = ops.claim(
             batch_id, token=token, actor=asked.actor, reason=asked.reason, receipt=asked.receipt, forced=asked.forced
         ).document
@@ -136,12 +144,12 @@ class BatchReplay:
         who = {"token": token, "actor": asked.actor, "receipt": asked.receipt}
         try:
             if sent.appended is not None and sent.appended.landed:
-                ops.succeeded(sent.batch_id, rows=sent.rows, attempts=sent.appended.attempts, **who)
-                return sent.replayed("COMMITTED")
-            ops.failed(sent.batch_id, code=sent.code, error=sent.error, fingerprint=sent.fingerprint, **who)
+                end = ops.succeeded(sent.batch_id, rows=sent.rows, attempts=sent.appended.attempts, **who)
+                return sent.replayed("COMMITTED", end)
+            end = ops.failed(sent.batch_id, code=sent.code, error=sent.error, fingerprint=sent.fingerprint, **who)
         except Refused as lost:
             return self._taken_over(sent, str(lost))
-        return sent.replayed("DEAD_LETTERED")
+        return sent.replayed("DEAD_LETTERED", end)
 
     def _taken_over(self, sent: "_Sent", error: str) -> Replayed:
         """Another replayer took the batch, or it was discarded: what was sent are the same rows, or stay invisible."""
@@ -169,7 +177,7 @@ class _Sent:
             return fingerprint_of("not_loaded", NOT_LOADED, 0, self.error)
         return fingerprint(self.appended.outcome)
 
-    def replayed(self, status: str) -> Replayed:
+    def replayed(self, status: str, end: Document) -> Replayed:
         sent = self.appended
         attempts, action = (sent.attempts, sent.action) if sent else (0, None)
         failed = bool(self.error)
@@ -181,7 +189,20 @@ class _Sent:
             action=action,
             code=self.code if failed else "",
             error=self.error,
+            version=end.get("ops_version") or 0,
         )
+
+
+def _ended_before(batch: Document) -> Replayed:
+    """The answer that this replay got when it was asked for first."""
+    return Replayed(
+        batch["batch_id"],
+        "DEAD_LETTERED",
+        already=True,
+        code=batch["error_code"] or "",
+        error=batch["error"] or "",
+        version=batch.get("ops_version") or 0,
+    )
 
 
 def loaded(ports: ReplayPorts, batch: Document) -> DeadLetterBatch:
@@ -207,16 +228,27 @@ def error_text(appended: Appended, indexes: tuple[int, ...]) -> str:
 
 
 class Pace:
-    """At most so many replays a second, spread evenly. `per_s` None is no limit."""
+    """At most so many replays a second, spread evenly, and none after `budget_s` seconds. None is no limit."""
 
-    def __init__(self, per_s: float | None, monotonic: Callable[[], float], sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        per_s: float | None,
+        monotonic: Callable[[], float],
+        sleep: Callable[[float], None],
+        budget_s: float | None = None,
+    ) -> None:
         self._pause_s = 1 / per_s if per_s else 0.0
         self._monotonic, self._sleep = monotonic, sleep
         self._next_at = 0.0
+        self._ends_at = None if budget_s is None else monotonic() + budget_s
 
-    def wait(self) -> None:
-        """Return when the next replay may start."""
+    def wait(self) -> bool:
+        """Return True when the next replay may start, False when none may any more."""
         now = self._monotonic()
-        if now < self._next_at:
-            self._sleep(self._next_at - now)
-        self._next_at = max(now, self._next_at) + self._pause_s
+        starts_at = max(now, self._next_at)
+        if self._ends_at is not None and starts_at >= self._ends_at:
+            return False
+        if now < starts_at:
+            self._sleep(starts_at - now)
+        self._next_at = starts_at + self._pause_s
+        return True

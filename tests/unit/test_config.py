@@ -206,7 +206,6 @@ OTHER_VALUES = {
     "FUSE_CONSECUTIVE": "4",
     "FUSE_RATIO": "0.3",
     "DEDUP_KEY": "id",
-    "MASK_FIELDS": "email",
 }
 
 

@@ -35,7 +35,7 @@ def replay(desk: Desk, batch_id: str, **changed: Any) -> Replayed:
 def test_a_replay_sends_the_stored_bytes_and_publishes_the_batch() -> None:
     desk, batch_id = desk_with()
     done = replay(desk, batch_id)
-    assert done == Replayed(batch_id, "COMMITTED", rows=3, attempts=1, action=Action.APPENDED)
+    assert done == Replayed(batch_id, "COMMITTED", rows=3, attempts=1, action=Action.APPENDED, version=2)
     assert done.ok
     assert tuple(desk.table.rows) == batch_of(THREE).rows
     assert [(s.batch_id, s.status, s.rows) for s in desk.statements] == [(batch_id, "COMMITTED", 3)]
@@ -344,3 +344,19 @@ def test_replays_are_spread_evenly() -> None:
     desk.seconds += 10
     pace.wait()
     assert len(desk.slept) == 4
+
+
+def test_a_replay_named_by_a_token_is_not_sent_again_once_it_ended() -> None:
+    desk, batch_id = desk_with()
+    desk.table.replies = [answered(3, "nonsense")]
+    first = desk.replayer().replay(batch_id, actor="ann", reason="r", token="t" * 32)
+    again = desk.replayer().replay(batch_id, actor="ann", reason="r", token="t" * 32)
+    assert (first.already, again.already, len(desk.table.requests)) == (False, True, 1)
+    assert (again.status, again.code, again.error, again.version) == (
+        first.status,
+        first.code,
+        first.error,
+        first.version,
+    )
+    other = desk.replayer().replay(batch_id, actor="ann", reason="r", token="u" * 32)
+    assert (other.ok, len(desk.table.requests)) == (True, 2)

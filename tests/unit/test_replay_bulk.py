@@ -357,3 +357,33 @@ def test_a_history_reads_no_entry_of_lane_ops_from_long_before_the_batch(monkeyp
     told = [each.event for each in history(desk.journal, batch)]
     assert told[2:] == ["replay_started", "replay_failed", "replay_started", "replay_succeeded"]
     assert walked[0] > 40
+
+
+def test_a_bulk_replay_with_a_budget_begins_nothing_after_it_and_stays_open() -> None:
+    desk, ids = desk_with(6)
+    receipt = opened(desk)
+    report = desk.replayer().continue_receipt(receipt, actor="ann", max_per_s=2.0, budget_s=1.4, shown=1)
+    assert (report.status, report.counts["succeeded"], report.counts["pending"]) == ("open", 3, 3)
+    assert [item.batch_id for item in report.items] == ids[:1]
+    rest = desk.replayer().continue_receipt(receipt, actor="bob")
+    assert rest.ok
+    assert sum(desk.table.requests) == 6
+
+
+def test_a_bulk_replay_that_is_named_is_opened_once_whatever_died_in_between() -> None:
+    desk, ids = desk_with(2)
+    replayer = desk.replayer()
+    named = {"actor": "ann", "reason": "r", "receipt": "replay-0123456789abcdef"}
+    first = replayer.replay_all(Selection(), **named)
+    more(desk, 2, lane="1")
+    assert replayer.replay_all(Selection(), **named) == first == "replay-0123456789abcdef"
+    assert [item.batch_id for item in replayer.receipt(first).items] == ids
+    with pytest.raises(Refused, match="something else"):
+        replayer.replay_all(Selection(lane="1"), **named)
+
+
+def test_a_part_of_a_receipt_can_be_asked_for() -> None:
+    desk, ids = desk_with(5)
+    report = desk.replayer().receipt(opened(desk), first=1, limit=2)
+    assert [item.batch_id for item in report.items] == ids[1:3]
+    assert report.counts["pending"] == 5

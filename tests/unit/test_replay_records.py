@@ -48,7 +48,7 @@ def open_records(desk: Desk, batch_id: str) -> int:
 def test_a_repaired_record_becomes_the_row_it_should_have_been() -> None:
     desk, batch_id = desk_with(flight(1), BAD, BAD)
     done = repair(desk, batch_id, good(1))
-    assert done == Repaired(batch_id, (Line(1, 1, "landed"),), 1)
+    assert done == Repaired(batch_id, (Line(1, 1, "landed"),), 1, version=2)
     assert rows(desk) == [(7, 1, str(INGEST_US))]
     assert decoded(desk.ports().message()[1], desk.table.rows)[0]["_ingest_batch_id"] == batch_id
     assert open_records(desk, batch_id) == 1
@@ -200,7 +200,7 @@ def test_records_of_a_superseded_batch_are_refused() -> None:
 def test_records_are_counted_until_each_is_replayed_or_discarded() -> None:
     desk, batch_id = desk_with(BAD, BAD, BAD)
     repair(desk, batch_id, good(0))
-    assert desk.replayer().discard_records(batch_id, [1], actor="ann", reason="no such flight") == 1
+    assert desk.replayer().discard_records(batch_id, [1], actor="ann", reason="no such flight")["open_records"] == 1
     with pytest.raises(Refused, match="replayed already"):
         desk.replayer().discard_records(batch_id, [0], actor="ann", reason="r")
     with pytest.raises(Refused, match="discarded"):
