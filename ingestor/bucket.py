@@ -93,6 +93,18 @@ class Bucket:
         generation: int = blob.generation
         return generation
 
+    def exists(self, name: str, generation: int) -> bool:
+        """Tell whether this generation of an object is there.
+
+        Raises:
+            DeadLetterError: the bucket does not say.
+        """
+        blob = self._bucket.blob(name, generation=generation)
+        try:
+            return bool(blob.exists(timeout=CALL_TIMEOUT_S, retry=self._retry))
+        except _FAILURES as error:
+            raise self._failed(f"did not tell whether it holds {name}", error) from None
+
     def read(self, name: str, generation: int | None = None) -> tuple[bytes, int]:
         """Return an object's content and generation, checked against its checksum; by default the live one.
 

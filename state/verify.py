@@ -54,10 +54,10 @@ def verify_lane(journal: Journal, pipeline: str, lane: str, *, retention_days: i
 def _verify_source(journal: Journal, walk: Walk, ops: Walk) -> list[str]:
     batches, runs = _batches(journal, walk.lane), _runs(journal, walk.lane)
     told = {batch_id: dict(batch) for batch_id, batch in walk.index.batches.items()}
-    lines = _fold_ops(ops, told)
+    lines = fold_ops(ops, told)
     mine = {batch_id: batch for batch_id, batch in told.items() if batch_id in walk.index.batches.keys() | batches}
-    lines += compare(walk, "batch", mine, batches)
-    lines += compare(walk, "run", walk.index.runs, runs)
+    lines += compare(walk, "batches", mine, batches)
+    lines += compare(walk, "runs", walk.index.runs, runs)
     for batch_id, batch in batches.items():
         if (journal.read_batch(batch_id) or {}).get("row_digests") is None:
             lines.append(f"lane {walk.lane} batch {batch_id}: it has no row digests")
@@ -70,15 +70,15 @@ def _verify_source(journal: Journal, walk: Walk, ops: Walk) -> list[str]:
 def _verify_ops(journal: Journal, ops: Walk, known: Collection[str]) -> list[str]:
     """Check the operators' journal, its receipts, and that the batches it tells of are there."""
     batches, told = _batches(journal), dict[str, dict[str, Any]]()
-    lines = compare(ops, "receipt", _told_receipts(ops), _receipts(journal))
-    _fold_ops(ops, told)
+    lines = compare(ops, "receipts", told_receipts(ops), _receipts(journal))
+    fold_ops(ops, told)
     unknown = {batch_id: batch for batch_id, batch in told.items() if batch_id not in {*batches, *known}}
-    lines += compare(ops, "batch", unknown, {})
+    lines += compare(ops, "batches", unknown, {})
     ops.judge_gaps(list(batches.values()))
     return ops.lines + lines
 
 
-def _fold_ops(ops: Walk, told: Documents) -> list[str]:
+def fold_ops(ops: Walk, told: Documents) -> list[str]:
     """Fold the operators' entries on what the lanes tell of batches. Return a line for each that cannot follow.
 
     Of a batch whose history is known in part only, what builds on the unknown part is left out.
@@ -106,7 +106,7 @@ def _without(document: Document, names: Collection[str]) -> dict[str, Any]:
     return {name: value for name, value in document.items() if name not in names}
 
 
-def _told_receipts(ops: Walk) -> Documents:
+def told_receipts(ops: Walk) -> Documents:
     """Return the receipts as the entries say them, of those that were opened by an entry still there."""
     told: Documents = {}
     for moment, event in ops.told:

@@ -8,7 +8,7 @@ from state.errors import LedgerError
 from state.events import OPS_LANE, Event
 from state.fold import LaneState, Moment, fold
 from state.index import IndexChanges, index_changes
-from state.journal import Document, Entry, Journal, StoredEntry
+from state.journal import Document, Entry, Journal, Kind, StoredEntry
 from state.ledger import is_milestone, moment_of, walk
 
 _NOT_COMPARED = {"row_digests", "expire_at_us"}
@@ -20,7 +20,14 @@ _LANE_STAMPS = (
 _OPS_STAMPS = (("ops_version", "ops_at_us"),)
 
 
-_FIRST_FIELD = {"batch": "attempted_version", "run": "started_version", "receipt": "opened_at_us"}
+NAMES: Mapping[Kind, str] = {"batches": "batch", "runs": "run", "receipts": "receipt"}
+"""What one document of a kind is called."""
+FIRST_FIELD: Mapping[Kind, str] = {
+    "batches": "attempted_version",
+    "runs": "started_version",
+    "receipts": "opened_at_us",
+}
+"""The field that says that a document is told from its beginning."""
 
 Documents = dict[str, dict[str, Any]]
 
@@ -31,7 +38,7 @@ def walked(journal: Journal, pipeline: str, lane: str, retention_us: int) -> "Wa
     walking.begin(journal)
     for stored in walk(journal, lane, 1):
         walking.take(stored)
-    walking.end()
+    walking.end(journal)
     return walking
 
 
@@ -118,7 +125,7 @@ class Walk:
 
     def _meet_snapshot(self, snapshot: LaneState, entry: Entry) -> None:
         names = (
-            _differing(encode_state(self.state), encode_state(snapshot))
+            differing(encode_state(self.state), encode_state(snapshot))
             if self.state is not None
             else [name for name in ("head",) if snapshot.head != entry.hash]
         )
@@ -126,7 +133,7 @@ class Walk:
             self.say(entry.version, f"the snapshot differs from the fold in {', '.join(names)}")
         self.state = self.state or snapshot
 
-    def end(self) -> None:
+    def end(self, journal: Journal) -> None:
         """Check what lies above the last entry, and that the snapshot is the newest there should be."""
         last = self.previous.entry.version if self.previous else 0
         covered = self.snapshot.version if self.snapshot else 0
@@ -134,8 +141,13 @@ class Walk:
             self.gaps.append((range(last + 1, covered + 1), self.previous))
             self.index, self.told, self.since = IndexChanges(), [], covered + 1
             self.since_at_us = self.now_us
-        elif covered != self.milestone:
+        elif covered != self.milestone and not self._was_replaced(journal, covered):
             self.say(self.milestone, f"it wrote a snapshot, but the lane's is of version {covered}")
+
+    def _was_replaced(self, journal: Journal, covered: int) -> bool:
+        """Tell whether a writer at work replaced the snapshot since the walk began."""
+        snapshot = journal.read_snapshot(self.lane)
+        return snapshot is not None and snapshot.version > covered and snapshot.version >= self.milestone
 
     def judge_gaps(self, documents: list[Document]) -> None:
         """Tell entries that aged out from entries that were removed."""
@@ -155,28 +167,29 @@ class Walk:
                 yield document[version]
 
 
-def compare(walk: Walk, kind: str, told: Mapping[str, Document], held: Mapping[str, Document]) -> list[str]:
+def compare(walk: Walk, kind: Kind, told: Mapping[str, Document], held: Mapping[str, Document]) -> list[str]:
     """Return a line for each field in which index documents differ from what the journal says.
 
     Of a document that began below `walk.since` only a part is known.
     """
-    lines, first = [], _FIRST_FIELD[kind]
+    lines, first = [], FIRST_FIELD[kind]
     for key, document in told.items():
-        where = f"lane {walk.lane} {kind} {key}"
+        where = f"lane {walk.lane} {NAMES[kind]} {key}"
         if key not in held:
             if (document.get("expire_at_us") or walk.now_us + 1) > walk.now_us:
                 lines.append(f"{where}: the journal tells of it, the index does not hold it")
             continue
         known = held[key] if first in document else {name: held[key].get(name) for name in document}
-        for name in _differing(document, known):
+        for name in differing(document, known):
             values = f"{held[key].get(name)!r}, the journal says {document.get(name)!r}"
             lines.append(f"{where}: {name} is {values}")
-    since = walk.since_at_us + 1 if kind == "receipt" else walk.since
+    since = walk.since_at_us + 1 if kind == "receipts" else walk.since
     strays = sorted(key for key in held.keys() - told.keys() if held[key].get(first, since) >= since)
-    where = f"lane {walk.lane} {kind}"
+    where = f"lane {walk.lane} {NAMES[kind]}"
     return lines + [f"{where} {key}: the index holds it, the journal does not tell of it" for key in strays]
 
 
-def _differing(told: Document, held: Document) -> list[str]:
+def differing(told: Document, held: Document) -> list[str]:
+    """Return the names of the fields in which documents differ, but for what no comparison is about."""
     names = (told.keys() | held.keys()) - _NOT_COMPARED
     return sorted(name for name in names if told.get(name) != held.get(name))
