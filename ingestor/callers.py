@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from ingestor.certificates import Certificates
 from ingestor.config import Config
@@ -139,6 +140,13 @@ class Callers:
         except (jwt.exceptions.PyJWTError, ValueError, TypeError) as error:
             raise _refused(error) from error
         return _email(claims, is_mail_verified=True)
+
+
+def require_same_site(header: Callable[[str], str | None], host: str) -> None:
+    """Raise `CallerRefused` when a browser sends this from a page of another site. Programs send neither header."""
+    site, origin = header("Sec-Fetch-Site"), header("Origin")
+    if site not in {None, "same-origin", "none"} or (origin is not None and urlsplit(origin).netloc != host):
+        raise CallerRefused(FORBIDDEN, "cross_site", "the request comes from a page of another site")
 
 
 def _bearer(request: Request) -> str:

@@ -15,6 +15,7 @@ from ingestor.cli_ledger import ledger
 from ingestor.cli_records import records
 from ingestor.cli_runs import runs
 from ingestor.cli_schema import schema
+from ingestor.cli_serve import ops, serve
 from ingestor.cli_status import status_command
 from ingestor.config import Config, load
 from ingestor.errors import ConfigurationError, IngestorError
@@ -121,5 +122,7 @@ cli.add_command(schema)
 cli.add_command(batches)
 cli.add_command(records)
 cli.add_command(status_command)
+cli.add_command(serve)
+cli.add_command(ops)
 cli.add_command(runs)
 cli.add_command(ledger)

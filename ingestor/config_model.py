@@ -3,6 +3,7 @@
 The order of the fields is the contract's. `ingestor.config.load` makes it from the environment.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ NOT_BUILT: dict[str, str | None] = {
 What is listed here is refused instead of ignored; whoever builds a thing takes its line out.
 """
 
+_SAFE_CERTS = re.compile(r"https://|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?/", re.IGNORECASE)
 LEDGER_COMMIT_AND_MARGIN_S = 20
 """What five sixths of the stale time must leave beside the append timeout (the contract's number): a ledger commit
 times out after 10 s, and as much again is margin. The last sixth is the heartbeat's."""
@@ -162,3 +164,5 @@ def _service_problems(config: Config) -> Iterator[str]:
         yield "AUTH: platform trusts Cloud Run's check, and this is not Cloud Run ('platform'): set oidc, iap or none"
     if config.auth in {"oidc", "iap"} and not config.auth_audience:
         yield f"AUTH_AUDIENCE: is missing with AUTH={config.auth}: set the audience that tokens must name"
+    if config.auth_certs_url and not _SAFE_CERTS.match(config.auth_certs_url):
+        yield "AUTH_CERTS_URL: should be https, or http on this machine: who changes them can be anybody"

@@ -72,6 +72,19 @@ def skipped_summary(run_id: str, lane: str, checkpoint: Position | None, reason:
     }
 
 
+def failed_summary(lane: str, error: str) -> dict[str, Any]:
+    """Return the summary of a run that could not open its lane: it has no id, and nothing was done."""
+    return {
+        "run_id": None,
+        "lane": lane,
+        "status": "failed",
+        **_NOTHING,
+        "checkpoint": None,
+        "duration_s": 0.0,
+        "error": error,
+    }
+
+
 def position_json(position: Position | None) -> dict[str, Any] | None:
     """Return a position as JSON, None before the first settled batch."""
     return None if position is None else {"cursor": position.cursor, "taken": position.taken}

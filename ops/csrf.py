@@ -14,12 +14,11 @@ stored, so any instance can check what another handed out.
 
 import hmac
 import secrets
-from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, request
 from markupsafe import Markup
 
-from ingestor.callers import FORBIDDEN, CallerRefused
+from ingestor.callers import FORBIDDEN, CallerRefused, require_same_site
 from ops.auth import note
 from ops.service import service
 
@@ -65,12 +64,9 @@ def protect(app: Flask) -> None:
 
 
 def _check() -> None:
-    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-    if site is not None and site not in {"same-origin", "none"}:
-        raise CallerRefused(FORBIDDEN, "cross_site", "the request comes from a page of another site")
-    if origin is not None and urlsplit(origin).netloc != request.host:
-        raise CallerRefused(FORBIDDEN, "cross_site", "the request comes from a page of another site")
-    is_program = site is None and origin is None and request.mimetype == _JSON
+    require_same_site(request.headers.get, request.host)
+    is_browser = "Sec-Fetch-Site" in request.headers or "Origin" in request.headers
+    is_program = not is_browser and request.mimetype == _JSON
     if not is_program and not _token_fits():
         raise CallerRefused(FORBIDDEN, "csrf", "the form's token is missing or not this browser's: load the page again")
 

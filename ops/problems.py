@@ -6,18 +6,17 @@
 from http import HTTPStatus
 from typing import Any
 
-import orjson
 from flask import Flask, Response, render_template_string, request
 from werkzeug.exceptions import HTTPException
 
-from ingestor.callers import UNAUTHENTICATED, CallerRefused
+from ingestor.callers import CallerRefused
 from ingestor.certificates import CertificatesUnavailable
 from ingestor.errors import AppendError, BigQueryUnavailable, DeadLetterError, IngestorError
 from ingestor.lognames import LogName
+from ingestor.problems import problem
 from ops.service import service
 from state.errors import LedgerError, LedgerUnavailable, OutcomeUnknown
 
-PROBLEM = "application/problem+json"
 _UNAVAILABLE = (
     LedgerUnavailable,
     OutcomeUnknown,
@@ -35,15 +34,6 @@ class Problem(Exception):  # noqa: N818 - the standard's word
     def __init__(self, status: int, detail: str, **members: Any) -> None:  # noqa: ANN401 - plain JSON values
         super().__init__(detail)
         self.status, self.detail, self.members = status, detail, members
-
-
-def problem(status: int, detail: str, **members: Any) -> Response:  # noqa: ANN401 - likewise
-    """Return an error as the API answers it."""
-    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **members}
-    response = Response(orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS), status, mimetype=PROBLEM)
-    if status == UNAUTHENTICATED:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    return response
 
 
 def answer_errors(app: Flask) -> None:
