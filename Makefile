@@ -51,6 +51,14 @@ check: setup ## Lint, types, import contracts, protos, generated documents
 	@bash ops/ci/protos.sh
 	@$(BIN)/ingestor schema check --against tests/golden/tables/flights.json --message flights.Flight
 	@$(BIN)/python -m docs.generate --check
+	@$(MAKE) --no-print-directory check-deployment
+
+.local/%/.installed: requirements/%.txt ops/local/install.sh | .venv/.installed
+	@bash ops/local/install.sh $(PYTHON) .local/$* requirements/$*.txt --lazy
+	@touch $@
+
+check-deployment: setup .local/checkov/.installed .local/supply/.installed ## Lint Terraform, Dockerfile and workflows; list what is in the image
+	@bash ops/ci/deployment.sh
 
 bench: stack ## Measure speed, memory and ledger cost
 	@$(BIN)/python -m bench
@@ -58,9 +66,11 @@ bench: stack ## Measure speed, memory and ledger cost
 docs: setup ## Write the generated documents anew from the code
 	@$(BIN)/python -m docs.generate
 
-lock: setup ## Resolve the dependencies anew and write the lock files
-	@$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet --custom-compile-command 'make lock' --group dev pyproject.toml -o requirements/dev.txt
-	@$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet --custom-compile-command 'make lock' pyproject.toml -o requirements/runtime.txt
-	@$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet --custom-compile-command 'make lock' requirements/bqemulator.in -o requirements/bqemulator.txt
+LOCK = $(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet --custom-compile-command 'make lock'
 
-.PHONY: help setup stack demo dev proto lock test test-long check bench docs
+lock: setup ## Resolve the dependencies anew and write the lock files
+	@$(LOCK) --group dev pyproject.toml -o requirements/dev.txt
+	@$(LOCK) pyproject.toml -o requirements/runtime.txt
+	@for each in bqemulator build checkov supply; do $(LOCK) requirements/$$each.in -o requirements/$$each.txt; done
+
+.PHONY: help setup stack demo dev proto lock test test-long check check-deployment bench docs

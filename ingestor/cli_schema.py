@@ -65,14 +65,20 @@ def schema_apply() -> None:
 
 
 @schema.command("sql")
-def schema_sql() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print the same as data, which the Terraform module reads.")
+def schema_sql(*, as_json: bool) -> None:
     """Print the DDL of table, ledger table and view, for tables that are managed elsewhere."""
     from ingestor.columns import columns_of  # noqa: PLC0415 - likewise
     from ingestor.ddl import statements  # noqa: PLC0415 - likewise
+    from ingestor.schema_export import exported  # noqa: PLC0415 - likewise
 
     config = load()
     columns = columns_of(_message(config.message_type))
-    texts = statements(config.gcp_project_id, config.bq_dataset_id, config.bq_table_id, columns)
+    where = (config.gcp_project_id, config.bq_dataset_id, config.bq_table_id)
+    if as_json:
+        click.echo(json.dumps(exported(*where, columns), indent=1))
+        return
+    texts = statements(*where, columns)
     click.echo("\n\n".join(text.rstrip().rstrip(";") + ";" for text in texts.values()))
 
 
