@@ -137,6 +137,7 @@ class RunBuilder:
             publish_operators=self._publish_operators,
             heal=self._heal,
             note_skip=self._note_skip,
+            partitions_of_others=self._partitions_of_others,
             clock=self._clock,
             log=self._log,
             observe=observe,
@@ -250,6 +251,11 @@ class RunBuilder:
                 LogName.PAGE_RETRIED, "WARNING", attempts=attempts, reason=reason, wait_s=wait_s
             ),
         )
+
+    def _partitions_of_others(self) -> int:
+        lanes = [lane for lane in self._journal.read_lanes() if lane.isdecimal() and lane != self._lane]
+        found = (open_ledger(self._config, self._journal, lane).look().state.partitions for lane in lanes)
+        return next((partitions for partitions in found if partitions), 0)
 
     def _note_skip(self, run_id: str, state: LaneState) -> None:
         now_us = self._clock.now_us()

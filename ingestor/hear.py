@@ -14,6 +14,7 @@ from ingestor.signals import (
     DeadStored,
     EntryLanded,
     Instant,
+    LaneClosed,
     LedgerLost,
     Note,
     PageArrived,
@@ -64,6 +65,8 @@ def hear(state: Progress, signal: Signal, now: Instant) -> Decided:  # noqa: C90
             return _landed(state, signal.lane, signal.writes)
         case LedgerLost():
             return replace(state, phase=Phase.OVER, failure=state.failure or signal.error, status="failed"), ()
+        case LaneClosed():
+            return replace(state, phase=Phase.OVER, stop=state.stop or signal.reason, status="partial"), ()
         case Published():
             return _published(state, signal.through, now), ()
         case PublishFailed():

@@ -55,6 +55,7 @@ class Ports:
     object's name and generation once a batch is durable there, or raises `DeadLetterError`. `table_exists` asks the
     metadata. `publish_operators` publishes what the operators' lane still owes. `heal` is asked only while a systemic
     failure is open: it replays one batch that was set aside for it and, when that is taken, the others.
+    `partitions_of_others` is asked by a lane's first run: SOURCE_PARTITIONS of the pipeline's other lanes, 0 if none.
     """
 
     ledger: LaneLedger
@@ -70,6 +71,7 @@ class Ports:
     note_skip: Callable[[str, LaneState], None]
     clock: Clock
     log: Log
+    partitions_of_others: Callable[[], int] = lambda: 0
     observe: Callable[[Progress], None] = lambda _: None
     close: Callable[[], None] = lambda: None
     """Releases the clients behind the ports; called once, when the run is over, however it ended."""

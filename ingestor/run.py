@@ -3,8 +3,8 @@
 The loop (`ingestor.loop`) is pure; this module gives it clocks, threads and ports. How a run can end:
 
 - `complete`: everything the source had is settled and published;
-- `partial`: the deadline or a stop came first; the next run goes on from the checkpoint;
-- `skipped`: another run is alive on the lane; nothing was done;
+- `partial`: the deadline, a stop, a person's pause or checkpoint came first; the next run goes on;
+- `skipped`: another run is alive on the lane, or a person paused it; nothing was read;
 - `failed`: the summary's `error` says why; what is in doubt is settled by the next run.
 
 A run that loses the lane (another run wrote the next version) writes nothing more and fails. What it cannot take back
@@ -44,11 +44,11 @@ from ingestor.signals import (
     WriteEntry,
 )
 from ingestor.summary import run_summary, skipped_summary, storable
+from ingestor.taking import Left, Taken, take_lane
 from ingestor.workers import Signals, Thread, Worker, Workers
-from state.errors import LedgerError, VersionConflict
-from state.events import RunFailed, RunHeartbeat, RunStarted
+from state.errors import LedgerError
+from state.events import RunFailed, RunHeartbeat
 from state.fold import LaneState
-from state.ledger import Opened
 
 COMMIT_TIMEOUT_S = 10.0
 """One ledger commit; the lease leaves room for it."""
@@ -112,7 +112,9 @@ class Run:
         """Run, and return what came of it.
 
         Raises:
-            LedgerError: the ledger could not be opened; nothing was done.
+            LedgerError: the ledger could not be opened, or refuses; nothing was done.
+            ConfigurationError: the configuration is not that of the pipeline's lanes; nothing was done.
+            AppendError: a paused lane's statements were not taken.
         """
         try:
             return self._execute(self._ports.clock.monotonic())
@@ -120,15 +122,23 @@ class Run:
             self._ports.close()
 
     def _execute(self, started_at: float) -> Result:
-        opened = self._take_lane()
-        if isinstance(opened, Result):
-            return opened
+        taken = self._take()
+        if isinstance(taken, Left):
+            return self._skip(taken)
+        self._start_writes, self._entry_at = taken.writes, taken.at_s
         self._ports.log(LogName.RUN_STARTED, trigger=self._plan.trigger)
         try:
-            self._prepare(opened)
+            self._prepare(taken.lane)
         except (IngestorError, LedgerError) as error:
             return self._failed_before_reading(error, started_at)
         return self._result(self._loop(self._ports.ledger.state, started_at), started_at)
+
+    def _take(self) -> Taken | Left:
+        try:
+            return take_lane(self._ports, self._plan)
+        except (IngestorError, LedgerError) as error:
+            self._ports.log(LogName.RUN_FAILED, "ERROR", status="failed", error=str(error))
+            raise
 
     def _prepare(self, lane: LaneState) -> None:
         """Check, publish what is owed, and heal what an earlier run left open. Nothing is fetched before all of it."""
@@ -149,33 +159,10 @@ class Run:
             self._ports.ledger.append([RunHeartbeat(run_id=self._plan.run_id)], run_id=self._plan.run_id)
             self._entry_at = now_s
 
-    def _take_lane(self) -> LaneState | Result:
-        """Become the lane's run; a run that is alive, or that wins the race, makes this one a skip."""
-        plan, ledger = self._plan, self._ports.ledger
-        opened = ledger.open()
-        while not (opened.is_live(plan.stale_s) and not plan.takeover):
-            started = RunStarted(
-                run_id=plan.run_id,
-                trigger=plan.trigger,
-                takeover=opened.state.run_open,
-                code_version=plan.code_version,
-                partitions=plan.partitions,
-            )
-            self._entry_at = self._ports.clock.monotonic()
-            try:
-                landed = ledger.append([started], run_id=plan.run_id)
-            except VersionConflict:
-                opened = ledger.refold()
-                continue
-            self._start_writes = landed.writes
-            return landed.state
-        return self._skip(opened)
-
-    def _skip(self, opened: Opened) -> Result:
-        reason = f"run {opened.state.run_id} is alive on lane {self._plan.lane}"
-        self._ports.note_skip(self._plan.run_id, opened.state)
-        self._ports.log(LogName.RUN_SKIPPED)
-        return Result(skipped_summary(self._plan.run_id, self._plan.lane, opened.state.checkpoint, reason))
+    def _skip(self, left: Left) -> Result:
+        self._ports.note_skip(self._plan.run_id, left.lane)
+        self._ports.log(LogName.RUN_SKIPPED, reason=left.reason)
+        return Result(skipped_summary(self._plan.run_id, self._plan.lane, left.lane.checkpoint, left.reason))
 
     def _failed_before_reading(self, error: IngestorError | LedgerError, started_at: float) -> Result:
         event = RunFailed(run_id=self._plan.run_id, error=storable(str(error)))

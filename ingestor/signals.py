@@ -108,6 +108,13 @@ class LedgerLost:
 
 
 @dataclass(frozen=True, slots=True)
+class LaneClosed:
+    """A person paused the lane or set its checkpoint: this run may write nothing more."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Published:
     """BigQuery acknowledged the statements up to this version in the ledger table."""
 
@@ -145,6 +152,7 @@ Signal = (
     | StoreFailed
     | EntryLanded
     | LedgerLost
+    | LaneClosed
     | Published
     | PublishFailed
     | StopAsked

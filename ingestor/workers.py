@@ -18,6 +18,7 @@ from ingestor.ports import Ports
 from ingestor.signals import (
     DeadStored,
     EntryLanded,
+    LaneClosed,
     LedgerLost,
     PageArrived,
     PageFailed,
@@ -34,6 +35,7 @@ from ingestor.source import ReadingStopped
 from state.errors import LedgerError, VersionConflict
 from state.events import Event
 from state.fold import Statement
+from state.ledger import LaneLedger
 
 Emit = Callable[[Signal], None]
 CLOSING_GRACE_S = 60.0
@@ -163,7 +165,7 @@ class Workers:
             try:
                 landed = self._ports.ledger.append(events, run_id=run_id, digests=digests)
             except VersionConflict:
-                return LedgerLost("another run took over the lane; this one stops and writes nothing more")
+                return who_took_over(self._ports.ledger, run_id)
             except LedgerError as error:
                 return LedgerLost(str(error))
             return EntryLanded(landed.state, landed.writes)
@@ -230,6 +232,19 @@ class Workers:
         self.prefetcher.close(CLOSE_TIMEOUT_S)
         for worker in (self._ledger, self._bucket, self._statements):
             worker.close(CLOSE_TIMEOUT_S)
+
+
+def who_took_over(ledger: LaneLedger, run_id: str) -> Signal:
+    """Tell what a run met at the version that it wanted to write: a person's word ends it, another run's fails it."""
+    try:
+        lane = ledger.look().state
+    except LedgerError as error:
+        return LedgerLost(f"somebody else wrote to the lane, and it cannot be read ({error}); this run stops")
+    if lane.run_id == run_id and not lane.run_open:
+        return LaneClosed(
+            f"a person paused the lane: {lane.pause_reason}" if lane.paused else "a person set the checkpoint"
+        )
+    return LedgerLost("another run took over the lane; this one stops and writes nothing more")
 
 
 def guarded(work: Callable[[], Signal], failed: Callable[[str], Signal]) -> Signal:

@@ -45,8 +45,12 @@ def from_canonical(text: bytes | str) -> Any:  # noqa: ANN401 - JSON
 
 
 def encode_event(event: Event) -> dict[str, Any]:
-    """Return the event as a document: its stable type and its fields."""
-    return {"type": event.TYPE, **{field.name: _plain(getattr(event, field.name)) for field in fields(event)}}
+    """Return the event as a document: its stable type and its fields, later ones only when they say something."""
+    said = {field.name: getattr(event, field.name) for field in fields(event)}
+    silent = {
+        field.name for field in fields(event) if field.metadata.get("later") and said[field.name] == field.default
+    }
+    return {"type": event.TYPE, **{name: _plain(value) for name, value in said.items() if name not in silent}}
 
 
 def decode_event(document: Document, schema_version: int = SCHEMA_VERSION) -> Event:
@@ -154,8 +158,8 @@ def encode_state(state: LaneState) -> dict[str, Any]:
     }
 
 
-_SINCE_DEAD_LETTERS = ("systemic", "paused", "pause_reason")
-"""Fields that the first snapshots do not have: nothing of the kind could happen then."""
+_LATER = ("systemic", "paused", "pause_reason", "deaths", "partitions")
+"""Fields that the first snapshots do not have: nothing of the kind was known then."""
 
 
 def decode_state(document: Document) -> LaneState:
@@ -170,7 +174,7 @@ def decode_state(document: Document) -> LaneState:
     if version > SCHEMA_VERSION or document.keys() - names - {"schema_version"}:
         raise UnknownEvent(f"snapshot of schema version {version} is not known; {_NEWER}")
     try:
-        values = {name: document[name] for name in names if name in document or name not in _SINCE_DEAD_LETTERS}
+        values = {name: document[name] for name in names if name in document or name not in _LATER}
         values["checkpoint"] = _typed(values["checkpoint"], Position)
         values["unsettled"] = tuple(decode_event(batch, version) for batch in values["unsettled"])
         values["outbox"] = tuple(Statement(**statement) for statement in values["outbox"])

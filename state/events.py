@@ -8,13 +8,58 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from state.ops_events import (
+    LATER,
+    BatchDiscarded,
+    BatchReopened,
+    OpsEvent,
+    Packed,
+    ReceiptClosed,
+    ReceiptOpened,
+    RecordDiscarded,
+    RecordReplayed,
+    ReplayFailed,
+    ReplayStarted,
+    ReplaySucceeded,
+)
+
+__all__ = [
+    "DIGEST_SIZE",
+    "OPS_LANE",
+    "BatchAttempted",
+    "BatchCommitted",
+    "BatchDeadLettered",
+    "BatchDiscarded",
+    "BatchReopened",
+    "BatchSuperseded",
+    "BatchesPublished",
+    "CheckpointSet",
+    "Event",
+    "LaneRecovered",
+    "OpsEvent",
+    "Packed",
+    "Paused",
+    "Position",
+    "ReceiptClosed",
+    "ReceiptOpened",
+    "RecordDiscarded",
+    "RecordReplayed",
+    "RecordsRejected",
+    "ReplayFailed",
+    "ReplayStarted",
+    "ReplaySucceeded",
+    "Resumed",
+    "RunFailed",
+    "RunFinished",
+    "RunHeartbeat",
+    "RunStarted",
+]
+
 DIGEST_SIZE = 16
 """Bytes of a `row_digest` or `record_digest`: the first half of a SHA-256."""
 
 OPS_LANE = "ops"
 """The operators' lane: it alone says what becomes of a batch after it was dead-lettered."""
-Packed = bytes
-"""Digests one after the other, `DIGEST_SIZE` bytes each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +169,15 @@ class BatchesPublished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFinished:
-    """The run ended by itself: `status` is `complete` or `partial`; `summary` is the contract's run summary."""
+    """The run ended by itself: `status` is `complete` or `partial`; `summary` is the contract's run summary. `isolate`:
+    the page at its checkpoint holds a record that ends a process, so the next run must isolate from its start.
+    """
 
     TYPE: ClassVar[str] = "run_finished"
     run_id: str
     status: str
     summary: Mapping[str, str | int | bool | None] = field(default_factory=dict)
+    isolate: bool = field(default=False, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,128 +208,33 @@ class Resumed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReplayStarted:
-    """The intent to append a dead batch again, or, with `indexes`, repaired records of a batch. Only the replayer of
-    this `token` may say how it ended, until another takes over. `digests` packs the row digests of the repaired
-    records in the order of `indexes`; `receipt` is empty outside a bulk replay.
+class CheckpointSet:
+    """A person moved the lane on to `to` on purpose: what lies in between is not read (the one recorded exception to
+    "nothing lost"). What was in doubt is superseded in the same entry. `never_passed`: the cursor is opaque, and the
+    person vouches that the lane never passed it.
     """
 
-    TYPE: ClassVar[str] = "replay_started"
-    batch_id: str
-    token: str
+    TYPE: ClassVar[str] = "checkpoint_set"
     actor: str
     reason: str
-    receipt: str
-    forced: bool
-    indexes: tuple[int, ...]
-    digests: Packed
+    to: Position
+    never_passed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReplaySucceeded:
-    """BigQuery acknowledged every row of the dead batch that was not rejected: `rows` of them."""
+class LaneRecovered:
+    """A person let a lane go on that was unfinished beyond its retention: every batch newer than its snapshot is
+    superseded, and reading starts again at the snapshot's checkpoint in a new epoch. `batch_ids` are those that the
+    index knows, `forgotten_ids` those that only the ledger table tells of.
+    """
 
-    TYPE: ClassVar[str] = "replay_succeeded"
-    batch_id: str
-    token: str
-    actor: str
-    rows: int
-    attempts: int
-    receipt: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplayFailed:
-    """BigQuery refused again. With `indexes`: these repaired records, so another repair of them may be tried."""
-
-    TYPE: ClassVar[str] = "replay_failed"
-    batch_id: str
-    token: str
-    actor: str
-    code: str
-    error: str
-    fingerprint: str
-    receipt: str
-    indexes: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchDiscarded:
-    """A person closed a dead batch without sending it."""
-
-    TYPE: ClassVar[str] = "batch_discarded"
-    batch_id: str
+    TYPE: ClassVar[str] = "lane_recovered"
     actor: str
     reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchReopened:
-    """A person took a discard back."""
-
-    TYPE: ClassVar[str] = "batch_reopened"
-    batch_id: str
-    actor: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordReplayed:
-    """Repaired records landed, with these row digests; the batch's status is none of their business."""
-
-    TYPE: ClassVar[str] = "record_replayed"
-    batch_id: str
-    token: str
-    actor: str
-    indexes: tuple[int, ...]
-    digests: Packed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordDiscarded:
-    """A person closed rejected records without repairing them."""
-
-    TYPE: ClassVar[str] = "record_discarded"
-    batch_id: str
-    actor: str
-    reason: str
-    indexes: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceiptOpened:
-    """A bulk replay of exactly these batches, as a filter found them; without `batch_ids`: it goes on after a stop."""
-
-    TYPE: ClassVar[str] = "receipt_opened"
-    receipt: str
-    actor: str
-    reason: str
-    filter: Mapping[str, str]
     batch_ids: tuple[str, ...]
+    forgotten_ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceiptClosed:
-    """A bulk replay ended: `status` is `done` (what it did not try it skipped), `stopped` or `failed`."""
-
-    TYPE: ClassVar[str] = "receipt_closed"
-    receipt: str
-    actor: str
-    status: str
-
-
-OpsEvent = (
-    ReplayStarted
-    | ReplaySucceeded
-    | ReplayFailed
-    | BatchDiscarded
-    | BatchReopened
-    | RecordReplayed
-    | RecordDiscarded
-    | ReceiptOpened
-    | ReceiptClosed
-)
-"""What only the lane `ops` holds."""
 Event = (
     RunStarted
     | RunHeartbeat
@@ -295,5 +248,7 @@ Event = (
     | RunFailed
     | Paused
     | Resumed
+    | CheckpointSet
+    | LaneRecovered
     | OpsEvent
 )

@@ -17,7 +17,9 @@ from state.events import (
     BatchesPublished,
     BatchReopened,
     BatchSuperseded,
+    CheckpointSet,
     Event,
+    LaneRecovered,
     Paused,
     Position,
     ReceiptClosed,
@@ -35,6 +37,8 @@ from state.events import (
     RunStarted,
 )
 
+STALLED_RUNS = 3
+"""Runs in a row that may end without a word at one checkpoint before what they read is suspected."""
 StatementStatus = Literal["COMMITTED", "SUPERSEDED", "DISCARDED"]
 
 
@@ -100,6 +104,10 @@ class LaneState:
     """Set by the first systemic dead letter, cleared when a run finishes: the next run probes before it reads."""
     paused: bool = False
     pause_reason: str = ""
+    deaths: int = 0
+    """Runs in a row that began at this checkpoint and ended without a word, none of them having settled anything."""
+    partitions: int = 0
+    """SOURCE_PARTITIONS of the newest run; 0 before the first."""
 
 
 def evolve(state: LaneState, event: Event, moment: Moment) -> LaneState:  # noqa: C901, PLR0911, PLR0912 - one a kind
@@ -112,7 +120,8 @@ def evolve(state: LaneState, event: Event, moment: Moment) -> LaneState:  # noqa
     """
     match event:
         case RunStarted():
-            return replace(state, run_id=event.run_id, run_open=True)
+            deaths = state.deaths + state.run_open
+            return replace(state, run_id=event.run_id, run_open=True, deaths=deaths, partitions=event.partitions)
         case BatchAttempted():
             return _attempt(state, event)
         case BatchCommitted():
@@ -127,13 +136,17 @@ def evolve(state: LaneState, event: Event, moment: Moment) -> LaneState:  # noqa
         case BatchesPublished():
             return replace(state, outbox=tuple(s for s in state.outbox if s.version > event.through))
         case RunFinished():
-            return replace(state, run_open=False, systemic=None)
-        case RunFailed():
-            return replace(state, run_open=False)
-        case Paused():
-            return replace(state, paused=True, pause_reason=event.reason)
+            return replace(state, run_open=False, systemic=None, deaths=STALLED_RUNS if event.isolate else 0)
+        case RunFailed():  # it tells nothing of what runs before it died of
+            return replace(state, run_open=False, deaths=state.deaths if state.deaths >= STALLED_RUNS else 0)
+        case Paused():  # the run that meets it writes nothing more
+            return replace(state, paused=True, pause_reason=event.reason, run_open=False)
         case Resumed():
             return replace(state, paused=False, pause_reason="")
+        case CheckpointSet():
+            return _set_checkpoint(state, event)
+        case LaneRecovered():
+            return _recover(state, event, moment)
         case ReplaySucceeded():
             return _owe(state, event.batch_id, "COMMITTED", moment, rows=event.rows)
         case BatchDiscarded():
@@ -148,13 +161,33 @@ def evolve(state: LaneState, event: Event, moment: Moment) -> LaneState:  # noqa
 
 def fold(state: LaneState, events: Iterable[Event], moment: Moment, head: str) -> LaneState:
     """Apply one entry, its events in order, and move on to its version and hash."""
-    if moment.version != state.version + 1:
+    told = tuple(events)
+    if moment.version != state.version + 1 and not (leaps(told) and moment.version > state.version):
         message = f"entry {moment.version} follows entry {state.version}"
         raise CorruptHistory(message)
-    for event in events:
+    for event in told:
         state = evolve(state, event, moment)
     state = replace(state, version=moment.version, head=head)
     return replace(state, run_version=moment.version) if moment.run_id else state
+
+
+def leaps(events: Iterable[Event]) -> bool:
+    """Tell whether the entry of these events may stand above a gap: a recovery does, above all that was published."""
+    return any(isinstance(event, LaneRecovered) for event in events)
+
+
+def _set_checkpoint(state: LaneState, event: CheckpointSet) -> LaneState:
+    if state.unsettled:
+        message = f"the checkpoint is set, but batch {state.unsettled[0].batch_id} is in doubt"
+        raise CorruptHistory(message)
+    return replace(state, checkpoint=event.to, boundary=b"", run_open=False, deaths=0)
+
+
+def _recover(state: LaneState, event: LaneRecovered, moment: Moment) -> LaneState:
+    state = replace(state, unsettled=(), epoch=moment.version, run_open=False, deaths=0)
+    for batch_id in (*event.batch_ids, *event.forgotten_ids):
+        state = _owe(state, batch_id, "SUPERSEDED", moment)
+    return state
 
 
 def _attempt(state: LaneState, event: BatchAttempted) -> LaneState:
@@ -180,7 +213,8 @@ def _settle(state: LaneState, event: BatchCommitted | BatchDeadLettered) -> Lane
     if batch.epoch != state.epoch:  # an earlier batch was superseded: settling would pass over its records
         message = f"outcome of batch {batch.batch_id} of epoch {batch.epoch}, but the lane is in epoch {state.epoch}"
         raise CorruptHistory(message)
-    return replace(state, checkpoint=batch.end, boundary=_boundary(state, batch), unsettled=state.unsettled[1:])
+    boundary = _boundary(state, batch)
+    return replace(state, checkpoint=batch.end, boundary=boundary, unsettled=state.unsettled[1:], deaths=0)
 
 
 def _owe(state: LaneState, batch_id: str, status: StatementStatus, moment: Moment, *, rows: int = 0) -> LaneState:

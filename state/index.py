@@ -18,7 +18,9 @@ from state.events import (
     BatchDeadLettered,
     BatchesPublished,
     BatchSuperseded,
+    CheckpointSet,
     Event,
+    LaneRecovered,
     Paused,
     RecordsRejected,
     Resumed,
@@ -71,6 +73,7 @@ BATCH_FIELDS = (
     "repairs",
     "discarded_indexes",
     "open_records",
+    "recovered",
     "expire_at_us",
 )
 """Every field of a batch's document but `row_digests`: what a list of batches reads."""
@@ -152,7 +155,9 @@ def index_changes(  # noqa: C901, PLR0913 - what an entry is, and where it stand
                 changes.runs.setdefault(event.run_id, {}).update(_started(lane, event, moment))
             case RunFinished() | RunFailed():
                 changes.runs.setdefault(event.run_id, {}).update(_ended(lane, event, moment, expire_at_us))
-            case RunHeartbeat() | BatchesPublished() | Paused() | Resumed():
+            case Paused() | CheckpointSet() | LaneRecovered():
+                _stopped_by_a_person(changes, lane, before, event, moment, expire_at_us)
+            case RunHeartbeat() | BatchesPublished() | Resumed():
                 pass
             case _:
                 raise CorruptHistory(f"{event.TYPE} stands on lane {lane}; only lane {OPS_LANE} may say so")
@@ -259,6 +264,33 @@ def _ended(lane: str, event: RunFinished | RunFailed, moment: Moment, expire_at_
 def _taken_over(lane: str, run_id: str, by: RunStarted, moment: Moment, expire_at_us: int) -> dict[str, Any]:
     error = f"ended without a word; run {by.run_id} took the lane over"
     return {"run_id": run_id, "lane": lane, "status": "failed", "error": error, **_end(moment, expire_at_us)}
+
+
+def _stopped_by_a_person(  # noqa: PLR0913, PLR0917 - what an entry is, and where it stands
+    changes: IndexChanges,
+    lane: str,
+    before: LaneState,
+    event: Paused | CheckpointSet | LaneRecovered,
+    moment: Moment,
+    expire_at_us: int,
+) -> None:
+    """A run that meets such an entry writes nothing more, so the entry ends it; a recovery ends its batches too."""
+    status = "partial"
+    if isinstance(event, LaneRecovered):
+        status = "failed"
+        for batch_id in event.batch_ids:
+            changes.batches.setdefault(batch_id, {}).update(status="SUPERSEDED", **_settled(moment))
+    if before.run_open:
+        said = f"{event.actor} {_DONE_BY_A_PERSON[type(event)]}" + (f": {event.reason}" if event.reason else "")
+        run = {"run_id": before.run_id, "lane": lane, "status": status, "error": said, **_end(moment, expire_at_us)}
+        changes.runs.setdefault(before.run_id, {}).update(run)
+
+
+_DONE_BY_A_PERSON = {
+    Paused: "paused the lane",
+    CheckpointSet: "set the checkpoint",
+    LaneRecovered: "recovered the lane, unfinished beyond its retention",
+}
 
 
 def _end(moment: Moment, expire_at_us: int) -> dict[str, Any]:

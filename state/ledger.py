@@ -8,13 +8,14 @@ is not written later; the next open tells.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from state.aging import LEAP, aged_out_message, is_milestone, may_have_lost, never_expires
 from state.codec import decode_entry, decode_state, encode_state, entry_hash, genesis, seal
-from state.errors import CorruptHistory, LedgerUnavailable, OutcomeUnknown, VersionConflict
-from state.events import OPS_LANE, Event, Paused, Resumed, RunFailed, RunFinished, RunStarted
+from state.errors import CorruptHistory, LedgerUnavailable, OutcomeUnknown, Refused, VersionConflict
+from state.events import OPS_LANE, Event, LaneRecovered
 from state.fold import LaneState, Moment, fold
 from state.index import IndexChanges, index_changes
 from state.journal import Commit, Document, Entry, Journal, StoredEntry, Token
@@ -29,8 +30,6 @@ _DAY_US = 86_400 * 1_000_000
 _NO_DIGESTS: Mapping[str, bytes] = MappingProxyType({})
 _NO_TOKENS: Mapping[str, Token] = MappingProxyType({})
 _NOTHING_HELD = Held()
-_NEVER_EXPIRE = (RunStarted, Paused, Resumed)
-_MILESTONES = (*_NEVER_EXPIRE, RunFinished, RunFailed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +37,14 @@ class Opened:
     """A lane as it was found.
 
     `run_age_s` is the age of the newest entry a run wrote, by the server's clock: None when no run ever wrote,
-    infinite when that entry has aged out. `entries_read` does not grow with the lane's age.
+    infinite when that entry has aged out. `entries_read` does not grow with the lane's age. `is_aged_out`: its last run
+    never finished and entries of it may be gone, so that nobody knows what it did; `state` is then the snapshot.
     """
 
     state: LaneState
     run_age_s: float | None
     entries_read: int
+    is_aged_out: bool = False
 
     def is_live(self, stale_s: float) -> bool:
         """Tell whether a run holds the lane: neither finished nor failed, and heard of within `stale_s` seconds."""
@@ -91,6 +92,7 @@ class LaneLedger:
         self._state: LaneState | None = None
         self._token: Token | None = None
         self._is_token_known = True
+        self._is_aged_out = False
 
     @property
     def state(self) -> LaneState:
@@ -107,21 +109,32 @@ class LaneLedger:
             UnknownEvent: newer code wrote to the lane.
             LedgerUnavailable: the store could not be read in bounded time.
         """
+        found, token = self._read()
+        self._state, self._is_aged_out = found.state, found.is_aged_out
+        self._token, self._is_token_known = token, True
+        return found
+
+    def look(self) -> Opened:
+        """Read as `open` does and forget it: what this writer writes next still follows what it knew before."""
+        return self._read()[0]
+
+    def _read(self) -> tuple[Opened, Token | None]:
         snapshot = self._journal.read_snapshot(self._lane)
         state = decode_state(snapshot.document) if snapshot else LaneState()
-        run_age_s, count = None, 0
+        run_age_s, count, is_aged_out = None, 0, False
         for stored in walk(self._journal, self._lane, max(state.version, 1)):
-            state = self._follow(state, stored.entry)
             count += 1
             if stored.entry.run_id:
                 run_age_s = stored.age_s
+            if may_have_lost(state, stored, self._retention_us):
+                is_aged_out = True
+                break
+            state = self._follow(state, stored.entry)
         if run_age_s is None and state.run_version:
             newest = self._journal.read_entry(self._lane, state.run_version)
             run_age_s = newest.age_s if newest else math.inf
             count += 1 if newest else 0
-        self._state = state
-        self._token, self._is_token_known = (snapshot.token if snapshot else None), True
-        return Opened(state, run_age_s, count)
+        return Opened(state, run_age_s, count, is_aged_out), snapshot.token if snapshot else None
 
     def refold(self) -> Opened:
         """Open again, after a conflict: what was decided on the old state must be decided anew. Raises as `open`."""
@@ -145,10 +158,32 @@ class LaneLedger:
         Raises:
             VersionConflict: somebody else wrote; nothing of this was written. Refold.
             LedgerUnavailable: it may or may not have been written, or may yet be.
+            Refused: the lane is aged out; only a recovery may be written.
             CorruptHistory: the events cannot follow the lane's state; nothing was written.
             TypeError, ValueError: an event holds what cannot be stored; nothing was written.
         """
-        entry = self._seal(events, run_id)
+        if self._is_aged_out:
+            raise Refused(aged_out_message(self._lane))
+        return self._append(self._seal(events, run_id, self.state.version + 1), events, digests, held, tokens)
+
+    def recover(self, event: LaneRecovered, *, above: int) -> Landed:
+        """Let an aged-out lane go on: supersede these batches in one entry that stands far above version `above` and
+        whatever is left of the journal. Raises as `append` does.
+        """
+        newest = max((s.entry.version for s in walk(self._journal, self._lane, self.state.version + 1)), default=0)
+        version = max(above, newest, self.state.version) + LEAP
+        landed = self._append(self._seal([event], "", version), [event], _NO_DIGESTS, _NOTHING_HELD, _NO_TOKENS)
+        self._is_aged_out = False
+        return landed
+
+    def _append(
+        self,
+        entry: Entry,
+        events: Sequence[Event],
+        digests: Mapping[str, bytes],
+        held: Held,
+        tokens: Mapping[str, Token],
+    ) -> Landed:
         after = fold(self.state, events, moment_of(entry), entry.hash)
         changes = self._changes(events, moment_of(entry), held)
         for batch_id, packed in digests.items():
@@ -158,13 +193,13 @@ class LaneLedger:
         self._state = after
         return Landed(entry.version, after, commit.writes, commit.batches)
 
-    def _seal(self, events: Sequence[Event], run_id: str) -> Entry:
+    def _seal(self, events: Sequence[Event], run_id: str, version: int) -> Entry:
         if not events:
             raise ValueError("an entry holds at least one event")
         return seal(
             pipeline=self._pipeline,
             lane=self._lane,
-            version=self.state.version + 1,
+            version=version,
             nonce=self._nonce(),
             at_us=self._now_us(),
             run_id=run_id,
@@ -186,8 +221,7 @@ class LaneLedger:
         changes: IndexChanges,
         tokens: Mapping[str, Token],
     ) -> Commit:
-        has_snapshot = is_milestone(self._lane, events)
-        never_expires = any(isinstance(event, _NEVER_EXPIRE) for event in events)
+        has_snapshot = is_milestone(self._lane, entry.run_id, events)
         return Commit(
             lane=self._lane,
             entry=entry,
@@ -197,7 +231,7 @@ class LaneLedger:
             batch_tokens=tokens,
             snapshot=encode_state(after) if has_snapshot else None,
             snapshot_token=self._current_token() if has_snapshot else None,
-            expire_at_us=None if never_expires else entry.at_us + self._retention_us,
+            expire_at_us=None if never_expires(events) else entry.at_us + self._retention_us,
         )
 
     def _current_token(self) -> Token | None:
@@ -263,11 +297,6 @@ class LaneLedger:
 def moment_of(entry: Entry) -> Moment:
     """Return where and when the events of an entry happened."""
     return Moment(entry.version, entry.run_id, entry.at_us)
-
-
-def is_milestone(lane: str, events: Iterable[Event]) -> bool:
-    """Tell whether the entry of these events replaces the lane's snapshot: on lane `ops` every entry does."""
-    return lane == OPS_LANE or any(isinstance(event, _MILESTONES) for event in events)
 
 
 def walk(journal: Journal, lane: str, first: int, page: int = PAGE_ENTRIES) -> Iterator[StoredEntry]:

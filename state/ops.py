@@ -98,12 +98,19 @@ class OpsLedger(OpsReceipts):
         )
         return self._end(event, "DEAD_LETTERED")
 
-    def discard(self, batch_id: str, *, actor: str, reason: str) -> Document:
-        """Close a dead batch, or one whose replay died, without sending it. Return its document."""
+    def discard(self, batch_id: str, *, actor: str, reason: str, recovered: bool = False) -> Document:
+        """Close a dead batch, or one whose replay died, without sending it. Return its document.
+
+        `recovered` is for the recovery of its lane, which reads its records again: it closes what a replay committed
+        too, and what is closed so already stays as it is.
+        """
 
         def decide(held: Held) -> Sequence[Event]:
+            if recovered and held.batches.get(batch_id, {}).get("recovered"):
+                return ()
             self._require_room()
-            return (allowed(held, BatchDiscarded(batch_id=batch_id, actor=actor, reason=reason)),)
+            event = BatchDiscarded(batch_id=batch_id, actor=actor, reason=reason, recovered=recovered)
+            return (allowed(held, event),)
 
         return self._write(decide, batch_id)
 

@@ -55,6 +55,7 @@ CHANGED_BY_OPS = BUILT_UPON | {
     "last_answer",
     "ops_version",
     "ops_at_us",
+    "recovered",
 }
 """Fields that this lane's events change at all."""
 
@@ -144,7 +145,8 @@ def _changed(before: Document, event: BatchEvent) -> dict[str, Any]:  # noqa: PL
             answer = {"storage_error": 0, "last_answer": f"{event.code}: {event.error}"}
             return {"status": "DEAD_LETTERED", **error, **answer}
         case BatchDiscarded():
-            return {"status": "DISCARDED", "last_reason": event.reason}
+            recovered = {"recovered": True} if event.recovered else {}
+            return {"status": "DISCARDED", "last_reason": event.reason, **recovered}
         case BatchReopened():
             return {"status": "DEAD_LETTERED", "last_reason": event.reason}
         case RecordReplayed():

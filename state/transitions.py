@@ -11,6 +11,7 @@ from state.events import (
     BatchDiscarded,
     BatchReopened,
     BatchSuperseded,
+    LaneRecovered,
     RecordDiscarded,
     RecordReplayed,
     RecordsRejected,
@@ -34,6 +35,7 @@ TRANSITIONS: Mapping[str, tuple[frozenset[Status], Status]] = MappingProxyType(
         BatchCommitted.TYPE: (frozenset({"ATTEMPTED"}), "COMMITTED"),
         BatchDeadLettered.TYPE: (frozenset({"ATTEMPTED"}), "DEAD_LETTERED"),
         BatchSuperseded.TYPE: (frozenset({"ATTEMPTED"}), "SUPERSEDED"),
+        LaneRecovered.TYPE: (frozenset({"ATTEMPTED", "COMMITTED"}), "SUPERSEDED"),
         ReplayStarted.TYPE: (frozenset({"DEAD_LETTERED", "REPLAYING"}), "REPLAYING"),
         ReplaySucceeded.TYPE: (frozenset({"REPLAYING"}), "COMMITTED"),
         ReplayFailed.TYPE: (frozenset({"REPLAYING"}), "DEAD_LETTERED"),
@@ -42,7 +44,8 @@ TRANSITIONS: Mapping[str, tuple[frozenset[Status], Status]] = MappingProxyType(
     }
 )
 """For each event, the statuses it may find (none: the batch is new) and the one it leaves. An event with record indexes
-is about records and changes no status, nor do `records_rejected`, `record_replayed` and `record_discarded`.
+is about records and changes no status, nor do `records_rejected`, `record_replayed` and `record_discarded`. A recovery
+of the lane also discards what a replay had COMMITTED, and nobody reopens that.
 """
 
 OF_RECORDS: Mapping[str, frozenset[Status]] = MappingProxyType(
@@ -105,6 +108,10 @@ def _unsaid(event: BatchEvent) -> str | None:
 def _of_status(document: Document, event: BatchEvent) -> str | None:
     allowed = OF_RECORDS[event.TYPE] if _is_of_records(event) else TRANSITIONS[event.TYPE][0]
     status = str(document.get("status"))
+    if document.get("recovered") and isinstance(event, BatchReopened):
+        return "was closed when its lane was recovered: its records were read again, nothing is left to reopen"
+    if isinstance(event, BatchDiscarded) and event.recovered:
+        allowed |= {"COMMITTED", "DISCARDED"}
     if status in allowed:
         return None
     who = f" since {document['last_actor']} acted on it" if document.get("last_actor") else ""

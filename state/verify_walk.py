@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from state.aging import is_milestone
 from state.codec import decode_entry, decode_state, encode_state, entry_hash, genesis
 from state.errors import LedgerError
-from state.events import OPS_LANE, Event
+from state.events import OPS_LANE, Event, LaneRecovered
 from state.fold import LaneState, Moment, fold
 from state.index import IndexChanges, index_changes
 from state.journal import Document, Entry, Journal, Kind, StoredEntry
-from state.ledger import is_milestone, moment_of, walk
+from state.ledger import moment_of, walk
 
 _NOT_COMPARED = {"row_digests", "expire_at_us"}
 _LANE_STAMPS = (
@@ -54,6 +55,7 @@ class Walk:
         self.pipeline, self.lane, self.retention_us = pipeline, lane, retention_us
         self.lines: list[str] = []
         self.snapshot: LaneState | None = None
+        self.snapshot_names: frozenset[str] = frozenset()  # older code wrote fewer fields
         self.state: LaneState | None = LaneState()
         self.index = IndexChanges()
         self.told: list[tuple[Moment, Event]] = []
@@ -70,6 +72,7 @@ class Walk:
         snapshot = journal.read_snapshot(self.lane)
         try:
             self.snapshot = decode_state(snapshot.document) if snapshot else None
+            self.snapshot_names = frozenset(snapshot.document) if snapshot else frozenset()
         except LedgerError as error:
             self.lines.append(f"lane {self.lane} snapshot: {error}")
 
@@ -90,14 +93,15 @@ class Walk:
         if entry.version == (last.version if last else 0) + 1:
             before: str | None = last.hash if last else genesis(self.pipeline, self.lane)
         else:
-            before = self._skip(range(last.version + 1 if last else 1, entry.version))
+            before = self._skip(range(last.version + 1 if last else 1, entry.version), entry)
             self.since_at_us = entry.at_us
         if before is not None and entry.prev_hash != before:
             self.say(entry.version, "it does not follow the entry before it")
 
-    def _skip(self, missing: range) -> str | None:
+    def _skip(self, missing: range, above: Entry) -> str | None:
         """Go on above missing entries: from the snapshot, if it is of the last of them. Return the hash of that one."""
-        self.gaps.append((missing, self.previous))
+        if not any(event["type"] == LaneRecovered.TYPE for event in above.events):  # a recovery leaps on purpose
+            self.gaps.append((missing, self.previous))
         self.index, self.told, self.since = IndexChanges(), [], missing.stop
         covered = self.snapshot.version if self.snapshot else 0
         if covered < missing.stop - 1:
@@ -114,7 +118,7 @@ class Walk:
         except LedgerError as error:
             self.say(entry.version, str(error))
             return
-        self.milestone = entry.version if is_milestone(self.lane, events) else self.milestone
+        self.milestone = entry.version if is_milestone(self.lane, entry.run_id, events) else self.milestone
 
     def _take_changes(self, before: LaneState, events: tuple[Event, ...], at: Moment) -> None:
         if self.lane == OPS_LANE:
@@ -125,7 +129,7 @@ class Walk:
 
     def _meet_snapshot(self, snapshot: LaneState, entry: Entry) -> None:
         names = (
-            differing(encode_state(self.state), encode_state(snapshot))
+            [n for n in differing(encode_state(self.state), encode_state(snapshot)) if n in self.snapshot_names]
             if self.state is not None
             else [name for name in ("head",) if snapshot.head != entry.hash]
         )

@@ -13,6 +13,7 @@ from state.events import (
     BatchCommitted,
     BatchesPublished,
     BatchSuperseded,
+    CheckpointSet,
     Event,
     Position,
     RunFailed,
@@ -20,7 +21,7 @@ from state.events import (
     RunHeartbeat,
     RunStarted,
 )
-from state.fold import LaneState, Moment, Statement, fold
+from state.fold import STALLED_RUNS, LaneState, Moment, Statement, fold
 from state.memory import MemoryJournal
 from state.verify import verify_lane
 from tests.unit.state.histories import PIPELINE, dead, digests, paused, resumed, writer
@@ -46,6 +47,7 @@ class Model:
     is_paused: bool = False
     systemic: int = 0
     cuts: int = 0
+    deaths: int = 0
 
     @property
     def cut(self) -> int:
@@ -82,7 +84,7 @@ def _attempt(model: Model, size: int) -> list[Event]:
 def _commit(model: Model, count: int) -> list[Event]:
     done, model.held = model.held[:count], model.held[count:]
     for batch_id, end in done:
-        model.settled, model.has_checkpoint = end, True
+        model.settled, model.has_checkpoint, model.deaths = end, True, 0
         model.owed.append((batch_id, "COMMITTED", model.version))
     return [BatchCommitted(batch_id=batch_id, rows=1, attempts=1, latency_ms=1) for batch_id, _ in done]
 
@@ -91,13 +93,14 @@ def _bury(model: Model, count: int) -> list[Event]:
     done, model.held = model.held[:count], model.held[count:]
     kind = "systemic" if count % 2 else "batch"
     for _, end in done:
-        model.settled, model.has_checkpoint = end, True
+        model.settled, model.has_checkpoint, model.deaths = end, True, 0
         model.systemic = model.systemic or (model.version if kind == "systemic" else 0)
     return [dead(batch_id, kind=kind) for batch_id, _ in done]
 
 
 def _pause(model: Model, number: int) -> list[Event]:
     model.is_paused = number % 2 == 0
+    model.is_open = model.is_open and not model.is_paused
     return [paused() if model.is_paused else resumed()]
 
 
@@ -109,6 +112,17 @@ def _supersede(model: Model, _: int) -> list[Event]:
     return [BatchSuperseded(batch_id=batch_id, reason="r") for batch_id, _ in done]
 
 
+def _move(model: Model, number: int) -> list[Event]:
+    """Set the checkpoint to the start of a page that is ahead, where a position has one spelling only."""
+    ahead = [page for page, start in enumerate(model.starts[:-1]) if start > model.cut]
+    if not ahead or not model.whole_pages:
+        return []
+    page = ahead[min(number, len(ahead)) - 1]
+    superseding = _supersede(model, number)
+    model.settled, model.has_checkpoint, model.deaths, model.is_open = model.starts[page], True, 0, False
+    return [*superseding, CheckpointSet(actor="a", reason="r", to=Position(f"page-{page}"), never_passed=False)]
+
+
 def _publish(model: Model, back: int) -> list[Event]:
     through = max(0, model.version - back)
     model.owed = [owed for owed in model.owed if owed[2] > through]
@@ -116,12 +130,14 @@ def _publish(model: Model, back: int) -> list[Event]:
 
 
 def _run(model: Model, number: int) -> list[Event]:
-    model.is_open = number % 3 == 0
+    was_open, model.is_open = model.is_open, number % 3 == 0
     if model.is_open:
+        model.deaths += was_open
         return [RunStarted(run_id="r", trigger="t", takeover=False, code_version="1", partitions=1)]
     if number % 3 == 1:
-        model.systemic = 0
-        return [RunFinished(run_id="r", status="partial")]
+        model.systemic, model.deaths = 0, 0 if number % 2 else STALLED_RUNS
+        return [RunFinished(run_id="r", status="partial", isolate=number % 2 == 0)]
+    model.deaths = model.deaths if model.deaths >= STALLED_RUNS else 0
     return [RunFailed(run_id="r", error="e")]
 
 
@@ -134,6 +150,7 @@ ACTIONS = {
     "commit": _commit,
     "bury": _bury,
     "pause": _pause,
+    "move": _move,
     "supersede": _supersede,
     "publish": _publish,
     "run": _run,
@@ -180,7 +197,7 @@ def test_the_checkpoint_is_the_end_of_the_longest_settled_prefix(
         assert [(batch.batch_id, batch.end) for batch in state.unsettled] == [
             (batch_id, model.position(end)) for batch_id, end in model.held
         ]
-        assert (state.epoch, state.run_open) == (model.epoch, model.is_open)
+        assert (state.epoch, state.run_open, state.deaths) == (model.epoch, model.is_open, model.deaths)
         assert (state.systemic.version if state.systemic else 0, state.paused) == (model.systemic, model.is_paused)
         assert all(batch.epoch == state.epoch for batch in state.unsettled)
 

@@ -13,7 +13,9 @@ from state.events import (
     BatchesPublished,
     BatchReopened,
     BatchSuperseded,
+    CheckpointSet,
     Event,
+    LaneRecovered,
     Paused,
     Position,
     ReceiptClosed,
@@ -105,6 +107,14 @@ def resumed() -> Resumed:
     return Resumed(actor="bob")
 
 
+def checkpoint_set(to: str = "page-9") -> CheckpointSet:
+    return CheckpointSet(actor="ann", reason="two days of test data", to=Position(to), never_passed=True)
+
+
+def recovered(*batch_ids: str, forgotten: tuple[str, ...] = ()) -> LaneRecovered:
+    return LaneRecovered(actor="ann", reason="a spring holiday", batch_ids=batch_ids, forgotten_ids=forgotten)
+
+
 def replay(
     batch_id: str, replayer: str = "t1", *indexes: int, actor: str = "ann", receipt: str = "", forced: bool = False
 ) -> ReplayStarted:
@@ -139,8 +149,8 @@ def not_replayed(
     )
 
 
-def discarded(batch_id: str) -> BatchDiscarded:
-    return BatchDiscarded(batch_id=batch_id, actor="ann", reason="a test's data")
+def discarded(batch_id: str, *, recovered: bool = False) -> BatchDiscarded:
+    return BatchDiscarded(batch_id=batch_id, actor="ann", reason="a test's data", recovered=recovered)
 
 
 def reopened(batch_id: str) -> BatchReopened:

@@ -27,6 +27,7 @@ from state.fold import LaneState, Statement, Systemic
 from tests.unit.state.histories import (
     T0_US,
     attempted,
+    checkpoint_set,
     committed,
     dead,
     digests,
@@ -41,6 +42,7 @@ from tests.unit.state.histories import (
     receipt_opened,
     records_discarded,
     records_replayed,
+    recovered,
     rejected,
     reopened,
     replay,
@@ -76,6 +78,10 @@ EVENTS: list[Event] = [
     records_discarded("b1", 7),
     receipt_opened("r1", "b1", "b2"),
     receipt_closed("r1"),
+    checkpoint_set(),
+    recovered("b1", "b2", forgotten=("b0",)),
+    dataclasses.replace(finished(), isolate=True),
+    discarded("b1", recovered=True),
 ]
 STATE = LaneState(
     version=9,
@@ -91,6 +97,8 @@ STATE = LaneState(
     systemic=Systemic("PERMISSION_DENIED", "no", "f1", "run-1", 6, T0_US),
     paused=True,
     pause_reason="the source is being moved",
+    deaths=2,
+    partitions=1,
 )
 
 
@@ -187,10 +195,24 @@ def test_a_snapshot_without_a_field_is_corrupt() -> None:
         decode_state(document)
 
 
-def test_a_snapshot_from_before_there_were_dead_letters_is_read() -> None:
-    document = encode_state(dataclasses.replace(STATE, systemic=None, paused=False, pause_reason=""))
-    old = {name: value for name, value in document.items() if name not in {"systemic", "paused", "pause_reason"}}
+@pytest.mark.parametrize("later", [("systemic", "paused", "pause_reason"), ("deaths", "partitions")], ids=" ".join)
+def test_a_snapshot_from_before_a_field_was_there_is_read(later: tuple[str, ...]) -> None:
+    nothing = {name: getattr(LaneState(), name) for name in later}
+    document = encode_state(dataclasses.replace(STATE, **nothing))
+    old = {name: value for name, value in document.items() if name not in later}
     assert decode_state(old) == decode_state(document)
+
+
+@pytest.mark.parametrize(
+    ("silent", "saying", "later"),
+    [
+        (finished(), dataclasses.replace(finished(), isolate=True), "isolate"),
+        (discarded("b1"), discarded("b1", recovered=True), "recovered"),
+    ],
+)
+def test_a_later_field_is_stored_only_when_it_says_something(silent: Event, saying: Event, later: str) -> None:
+    assert later not in encode_event(silent)
+    assert encode_event(saying)[later] is True
 
 
 def test_a_stored_entry_without_a_field_is_corrupt() -> None:

@@ -147,7 +147,7 @@ def test_a_source_lane_says_nothing_of_the_operators(event: Event) -> None:
 
 def test_a_list_of_batches_reads_every_field_there_is() -> None:
     batches = indexed([attempted("b1")], [rejected("b1", 1), committed("b1")]).batches
-    assert {*batches["b1"], "expire_at_us"} == set(BATCH_FIELDS)
+    assert {*batches["b1"], "expire_at_us", "recovered"} == set(BATCH_FIELDS)
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,7 @@ def test_the_table_is_the_designs() -> None:
         ("DEAD_LETTERED", "DISCARDED"),
         ("REPLAYING", "DISCARDED"),
         ("DISCARDED", "DEAD_LETTERED"),
+        ("COMMITTED", "SUPERSEDED"),  # only by the recovery of a lane
     }
 
 
