@@ -19,6 +19,7 @@ from tests.unit.state.histories import (
     attempted,
     dead,
     digests,
+    failed,
     finished,
     operator,
     started,
@@ -128,9 +129,10 @@ def test_documents_older_than_the_journals_horizon_are_kept() -> None:
 def test_what_aged_out_is_not_made_anew() -> None:
     clock = Clock()
     journal = history(clock)
-    clock.now_us += 91 * DAY_US
     ledger = writer(journal, clock=clock)
     ledger.open()
+    tell(ledger, [[failed("run-0002")]], "run-0002")
+    clock.now_us += 91 * DAY_US
     tell(ledger, [[started("run-3")]], "run-3")
     gone = [key for key, batch in journal._batches.items() if batch.get("expire_at_us")]
     assert gone
