@@ -18,7 +18,7 @@ from ingestor.batch import Limits
 from ingestor.config import Config
 from ingestor.ddl import OPERATORS_LANE
 from ingestor.descriptor import normalized, writer_schema
-from ingestor.encode import Encoder
+from ingestor.encode_fast import FastEncoder
 from ingestor.envelope import DeadBatch, Origin
 from ingestor.lognames import LogName
 from ingestor.logs import Log
@@ -146,7 +146,7 @@ class RunBuilder:
         return Run(ports, self._plan(takeover=takeover, trigger=trigger))
 
     def _plan(self, *, takeover: bool, trigger: str) -> Plan:
-        config, encoder = self._config, Encoder(self._message)
+        config, encoder = self._config, FastEncoder(self._message)
         return Plan(
             pipeline=config.pipeline_id,
             lane=self._lane,

@@ -93,6 +93,15 @@ def schema_record(file: Path) -> None:
         raise ConfigurationError(f"{file} can't be written: {error.strerror}; name another FILE") from error
 
 
+@schema.command("encoder")
+@click.option("--message", help="Full name of the message; MESSAGE_TYPE by default. Needs no configuration.")
+def schema_encoder(message: str | None) -> None:
+    """Print the generated code that turns the message's records into rows."""
+    from ingestor.encode_fast import source_of  # noqa: PLC0415 - likewise
+
+    click.echo(source_of(_message(message or load().message_type)), nl=False)
+
+
 def _message(name: str) -> "Descriptor":
     from ingestor.messages import descriptor_of, message_class  # noqa: PLC0415 - likewise
 

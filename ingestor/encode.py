@@ -51,6 +51,7 @@ class Encoder:
 
     Attributes:
         unknown_fields: how often a record had a field that the message lacks, by dotted path; at most 101 entries.
+        unknown: where they are counted.
     """
 
     def __init__(self, message_class: type[Message]) -> None:
@@ -65,15 +66,15 @@ class Encoder:
         self._message_class = wire_class(message)
         self._plan = _conversions(message, "")
         self._required = _required(descriptor_of(self._message_class))
-        self._unknown = UnknownFields(message)
-        self.unknown_fields: Mapping[str, int] = self._unknown.counts
+        self.unknown = UnknownFields(message)
+        self.unknown_fields: Mapping[str, int] = self.unknown.counts
 
     def encode(self, record: object) -> bytes | Rejection:
         """Return the serialized row, or why there is none. Never raises for anything a JSON decoder can yield."""
         if not isinstance(record, dict):
             return Rejection(f"the record is {json_type(record)}, not an object")
         try:
-            self._unknown.count(record)
+            self.unknown.count(record)
             converted = _convert(record, self._plan) if self._plan else record
             message = self._message_class()
             json_format.ParseDict(converted, message, ignore_unknown_fields=True)

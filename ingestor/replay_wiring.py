@@ -17,7 +17,7 @@ from ingestor.config import Config
 from ingestor.ddl import OPERATORS_LANE, ledger_id
 from ingestor.deadletters import DeadBatches, RejectedRecords, storage_client
 from ingestor.descriptor import normalized, writer_schema
-from ingestor.encode import Encoder
+from ingestor.encode_fast import FastEncoder
 from ingestor.lognames import LogName
 from ingestor.messages import descriptor_of, message_class
 from ingestor.ports import Log
@@ -126,7 +126,7 @@ class _Wiring:
 
     def _message(self) -> tuple[Encode, DescriptorProto]:
         message = message_class(self._config.message_type)
-        return Encoder(message).encode, writer_schema(descriptor_of(message))
+        return FastEncoder(message).encode, writer_schema(descriptor_of(message))
 
     def _close(self, storage: Any) -> None:  # noqa: ANN401 - the client has no types
         client, self._client = self._client, None

@@ -111,3 +111,13 @@ def test_warnings_go_beside_the_verdict_and_change_no_exit_code(tmp_path: Path) 
     warned = offline("check", "--against", str(file), "--message", "gen_bq_schema.BigQueryFieldOptions")
     assert "warning: field require: proto3 can't tell absent from false" in warned.stderr
     assert warned.returncode == 4
+
+
+def test_the_generated_encoder_can_be_read() -> None:
+    shown = offline("encoder", "--message", "flights.Flight")
+    assert shown.returncode == 0, shown.stderr
+    assert "message.dep_time = value if type(value) is int else whole(value)" in shown.stdout
+    assert "message.time_hour = to_timestamp(value)" in shown.stdout
+    unknown = offline("encoder", "--message", "flights.Nothing")
+    assert unknown.returncode == 2
+    assert "MESSAGE_TYPE 'flights.Nothing' is no message" in unknown.stderr

@@ -1,0 +1,119 @@
+"""The generated encoder: what takes the quick way, what it says of itself, and when there is none."""
+
+import ast
+import builtins
+from typing import Any
+
+import pytest
+from ingestor_protos import flights_pb2
+
+from bench.shapes import SHAPES
+from ingestor.encode import MAX_ROW_BYTES, Encoder, Rejection
+from ingestor.encode_fast import FastEncoder, source_of
+from ingestor.encode_plan import NoPlan, plan_of
+from ingestor.errors import SchemaMismatch
+from ingestor.messages import descriptor_of
+from tests.odd_records import Maker
+from tests.protos.samples import described, sample
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_records_as_sources_send_them_never_need_the_reference(shape: str) -> None:
+    encoder = FastEncoder(SHAPES[shape].message)
+    assert all(isinstance(encoder.encode(record), bytes) for record in SHAPES[shape].records(50))
+    assert encoder.left_to_reference == 0
+
+
+@pytest.mark.parametrize("name", ["shop.Scalars", "annotated.Every", "annotated.Units", "annotated.Wrapped"])
+def test_right_values_in_their_common_forms_never_need_the_reference(name: str) -> None:
+    encoder, maker = FastEncoder(sample(name)), Maker(described(name), 1, hazards=0)
+    rows = [encoder.encode(maker.record()) for _ in range(100)]
+    rejected = sum(isinstance(row, Rejection) for row in rows)
+    assert encoder.left_to_reference == rejected
+
+
+@pytest.mark.parametrize(
+    ("name", "record"),
+    [
+        ("flights.Flight", {"timeHour": "2013-01-01T10:00:00Z", "depTime": 5, "dep_delay": None}),
+        ("flights.Flight", {"flight": 1, "new_upstream": {"a": [1]}, "weather": None}),
+        ("flights.Flight", {"flight": "1545", "dep_time": 517.0, "dep_delay": "-5"}),
+        ("shop.Order", {"id": "a", "total": {}, "lines": [{"packedAt": 5}], "fees": {"x": {"units": "3"}}}),
+        ("shop.Order", {"id": "a", "customer": "c", "company": None, "grades": {"-7": "GRADE_LOW"}}),
+    ],
+)
+def test_other_spellings_and_unknown_fields_stay_on_the_quick_way(name: str, record: dict[str, Any]) -> None:
+    message = flights_pb2.Flight if name == "flights.Flight" else sample(name)
+    encoder = FastEncoder(message)
+    assert encoder.encode(record) == Encoder(message).encode(record)
+    assert encoder.left_to_reference == 0
+
+
+def test_a_record_is_not_changed_when_its_keys_are_renamed() -> None:
+    record = {"timeHour": "2013-01-01T10:00:00Z", "extra": 1}
+    FastEncoder(flights_pb2.Flight).encode(record)
+    assert record == {"timeHour": "2013-01-01T10:00:00Z", "extra": 1}
+
+
+def test_an_unknown_field_is_counted_once_whichever_way_the_record_takes() -> None:
+    encoder = FastEncoder(flights_pb2.Flight)
+    encoder.encode({"flight": 1, "extra": 1})
+    encoder.encode({"flight": "no number", "extra": 1})
+    encoder.encode({"flight": 1})
+    assert dict(encoder.unknown_fields) == {"extra": 2}
+    assert encoder.left_to_reference == 1
+
+
+def test_a_row_too_large_is_rejected_as_the_reference_does() -> None:
+    record = {"tailnum": "x" * (MAX_ROW_BYTES + 1), "extra": 1}
+    encoder, reference = FastEncoder(flights_pb2.Flight), Encoder(flights_pb2.Flight)
+    assert encoder.encode(record) == reference.encode(record)
+    assert dict(encoder.unknown_fields) == {"extra": 1}
+
+
+@pytest.mark.parametrize("record", [None, 3, "text", [], [("flight", 1)], True, 1.5])
+def test_what_is_no_object_is_rejected(record: object) -> None:
+    assert isinstance(FastEncoder(flights_pb2.Flight).encode(record), Rejection)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("keyed.Ambiguous", "could mean two fields"),
+        ("keyed.Hiding", "hides a method"),
+        ("keyed.Nulls", "null is a value"),
+    ],
+)
+def test_a_message_whose_keys_or_nulls_are_ambiguous_has_no_plan_and_says_why(name: str, reason: str) -> None:
+    with pytest.raises(NoPlan, match=reason):
+        plan_of(described(name))
+    assert source_of(described(name)).startswith("# No plan, ")
+    encoder = FastEncoder(sample(name))
+    encoder.encode({})
+    assert encoder.left_to_reference == 1
+
+
+@pytest.mark.parametrize("name", ["shop.Order", "annotated.Every", "keyed.Keyed", "legacy.Event"])
+def test_every_name_in_a_plan_is_known(name: str) -> None:
+    plan = plan_of(described(name))
+    tree = ast.parse(plan.source)
+    assigned = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    defined = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)} | {"record", "message"}
+    used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} - assigned - defined
+    assert used <= {*plan.names, *dir(builtins), "Row", "tidied"}
+
+
+def test_the_same_message_has_the_same_plan() -> None:
+    assert source_of(described("shop.Order")) == source_of(described("shop.Order"))
+
+
+def test_a_message_that_can_be_no_table_has_no_plan() -> None:
+    with pytest.raises(SchemaMismatch):
+        source_of(described("annotated.LeftOut.Node"))
+
+
+def test_names_that_differ_in_punctuation_only_are_told_apart() -> None:
+    source = source_of(described("keyed.Alike"))
+    assert "def fill_samples_keyed_A_B(" in source
+    assert "def fill_samples_keyed_A_B_2(" in source
+    assert descriptor_of(sample("keyed.Alike")).full_name in source
