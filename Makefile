@@ -60,7 +60,7 @@ check: setup ## Lint, types, import contracts, protos, generated documents
 check-deployment: setup .local/checkov/.installed .local/supply/.installed ## Lint Terraform, Dockerfile and workflows; list what is in the image
 	@bash ops/ci/deployment.sh
 
-bench: stack ## Measure speed, memory and ledger cost
+bench: stack .local/peers/.installed ## Measure speed, memory and ledger cost, each against a baseline in the same run
 	@$(BIN)/python -m bench
 
 docs: setup ## Write the generated documents anew from the code
@@ -71,6 +71,6 @@ LOCK = $(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --gener
 lock: setup ## Resolve the dependencies anew and write the lock files
 	@$(LOCK) --group dev pyproject.toml -o requirements/dev.txt
 	@$(LOCK) pyproject.toml -o requirements/runtime.txt
-	@for each in bqemulator build checkov supply; do $(LOCK) requirements/$$each.in -o requirements/$$each.txt; done
+	@for each in bqemulator build checkov peers supply; do $(LOCK) requirements/$$each.in -o requirements/$$each.txt; done
 
 .PHONY: help setup stack demo dev proto lock test test-long check check-deployment bench docs

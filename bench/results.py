@@ -22,27 +22,39 @@ Figure = Mapping[str, int | float | str]
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """What a figure must not exceed. Never a time: machines differ, and this one is shared."""
+    """What a figure must not exceed, or with `at_least` must reach. Never a time but a start's, which people wait for:
+    machines differ, and this one is shared; ratios are of one run.
+    """
 
     name: str
     limit: float
     measured: float
+    at_least: bool = False
 
     @property
     def holds(self) -> bool:
         """Whether the figure is within it."""
-        return self.measured <= self.limit
+        return self.measured >= self.limit if self.at_least else self.measured <= self.limit
+
+    @property
+    def verdict(self) -> str:
+        """What was measured, and of what."""
+        return f"{_cell(self.measured)} of {'at least' if self.at_least else 'at most'} {_cell(self.limit)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Figures of one benchmark, all with the same keys, under the settings they were measured with."""
+    """Figures of one benchmark, all with the same keys, under the settings they were measured with.
+
+    `named` are the figures that others read from the file by name: `NAME.KEY`, or `NAME.KEY.KEY` where nested.
+    """
 
     name: str
     title: str
     settings: Figure
     figures: Sequence[Figure]
     bars: Sequence[Bar] = field(default=())
+    named: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def holds(self) -> bool:
@@ -61,10 +73,7 @@ class Result:
             _row(["---:"] * len(columns)),
             *map(_row, rows),
             "",
-            *(
-                f"{'holds ' if bar.holds else 'MISSED'}  {bar.name}: {_cell(bar.measured)} of {_cell(bar.limit)}"
-                for bar in self.bars
-            ),
+            *(f"{'holds ' if bar.holds else 'MISSED'}  {bar.name}: {bar.verdict}" for bar in self.bars),
         ]
 
 
@@ -75,7 +84,8 @@ def keep(result: Result, measured: Mapping[str, Any], path: Path = LATEST) -> No
     """
     kept = json.loads(path.read_text()) if path.exists() else {}
     bars = [{**asdict(bar), "holds": bar.holds} for bar in result.bars]
-    kept[result.name] = {**measured, **asdict(result), "bars": bars}
+    about = {name: value for name, value in asdict(result).items() if name != "named"}
+    kept[result.name] = {**result.named, **measured, **about, "bars": bars}
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(dict(sorted(kept.items())), indent=2) + "\n")
 

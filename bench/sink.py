@@ -4,7 +4,8 @@
 
 Each request of an AppendRows call is answered in order, `latency_ms` after it came, however many are under way, as the
 service does; rows are counted and dropped. Counters, per table: `TABLE.requests`, `TABLE.rows`, `TABLE.bytes` (of the
-serialized rows) and `TABLE.in_flight`, the most requests that were waiting for their answers at once.
+serialized rows), `TABLE.in_flight`, the most requests that were waiting for their answers at once, and
+`TABLE.first_at_ms`, when the first request came (milliseconds of the machine's monotonic clock).
 """
 
 import contextlib
@@ -72,6 +73,7 @@ class SinkServer(Counting):
         request = _REQUEST.FromString(data)
         table = request.write_stream.split("/")[5] if request.write_stream else table
         rows = request.proto_rows.rows.serialized_rows
+        self.at_first(f"{table}.first_at_ms", round(time.monotonic() * 1000))
         self.add(**{f"{table}.requests": 1, f"{table}.rows": len(rows), f"{table}.bytes": sum(map(len, rows))})
         self.at_least(f"{table}.in_flight", waiting)
         return table

@@ -49,6 +49,11 @@ class Counting(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has no type
         with self._lock:
             self._counters[name] = max(self._counters[name], value)
 
+    def at_first(self, name: str, value: int) -> None:
+        """Remember the first value seen."""
+        with self._lock:
+            self._counters.setdefault(name, value)
+
     def _ask(self, request: bytes, _: object) -> bytes:
         switches = json.loads(request)
         with self._lock:

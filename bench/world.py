@@ -10,6 +10,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ class Measured:
     cpu_s: float
     sink: Mapping[str, int]
     firestore: Mapping[str, int]
+    first_append_s: float = 0.0
+    """From the process's start to its first rows at the sink."""
 
     @property
     def seconds(self) -> float:
@@ -56,6 +59,20 @@ class Measured:
     def rows_per_s(self) -> int:
         """Rows committed a second."""
         return round(int(self.summary["rows_committed"]) / self.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class OtherWay:
+    """What a baseline took for so many rows; `cpu_s` is user and system time of all its threads."""
+
+    rows: int
+    seconds: float
+    cpu_s: float
+
+    @property
+    def rows_per_s(self) -> int:
+        """Rows a second."""
+        return round(self.rows / self.seconds)
 
 
 class World:
@@ -92,6 +109,11 @@ class World:
         for service in services:
             exits.callback(service.stop)
 
+    @property
+    def sink_host(self) -> str:
+        """The Storage Write server that only acknowledges, host:port."""
+        return self._sink.host
+
     def run(self, rows: int, *, page_ms: int, ack_ms: int, **settings: str) -> Measured:
         """Ingest so many flights with a ledger of their own.
 
@@ -109,6 +131,7 @@ class World:
         if self._tap:
             ask(self._tap.host, reset=True)
         with (self._folder / f"run-{self._runs}.jsonl").open("w+b") as output:
+            began_s = time.monotonic()
             code, usage = _run_to_end(self._env(rows, page_ms) | settings, output)
             output.seek(0)
             lines = output.read().splitlines()
@@ -124,7 +147,25 @@ class World:
             cpu_s=usage.ru_utime + usage.ru_stime,
             sink=sink,
             firestore=ask(self._tap.host) if self._tap else {},
+            first_append_s=sink[f"{TABLE}.first_at_ms"] / 1000 - began_s,
         )
+
+    def other_way(self, way: str, rows: int, *, page_rows: int, page_ms: int, ack_ms: int) -> "OtherWay":
+        """Do the same job with a baseline of `bench.baseline`.
+
+        Raises:
+            RunFailedError: it ended badly, or not every row came through.
+        """
+        ask(self._sink.host, latency_ms=ack_ms, reset=True)
+        url = f"{self._pages.source_url(rows, page_ms)}&limit={page_rows}"
+        python = PEERS if way == "peer" else Path(sys.executable)
+        env = {**{name: os.environ[name] for name in LOADER_VARIABLES if name in os.environ}, "PYTHONPATH": _PROTOS}
+        command = [str(python), "-m", "bench.baseline", way, url, self._sink.host]
+        done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=False)
+        said = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {}
+        if way != "parts" and said.get("rows") != rows:
+            raise RunFailedError(f"{way} ended with {done.returncode}: {done.stderr[-500:] or said}")
+        return OtherWay(int(said["rows"]), float(said["seconds"]), float(said["cpu_s"]))
 
     def _env(self, rows: int, page_ms: int) -> dict[str, str]:
         return {
@@ -151,6 +192,9 @@ class World:
         return {"LEDGER": f"sqlite:///{self._folder / f'ledger-{self._runs}.db'}"}
 
 
+PEERS = ROOT / ".local" / "peers" / "bin" / "python"
+"""The environment of other people's packages; `make bench` installs it."""
+_PROTOS = str(ROOT / "proto")
 _INGESTOR = (sys.executable, "-m", "ingestor")
 _RSS_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024
 """Of `ru_maxrss`; getrusage(2) of both systems."""

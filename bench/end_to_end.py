@@ -1,0 +1,120 @@
+"""Whole runs against other ways to do the same job, on the same servers, by turns.
+
+The ledger is on the Firestore emulator, acknowledgements come after 100 ms, pages come from memory. Four sources:
+
+- `memory`: pages of 5,000 without latency: what the code itself can do. Also the second baseline, the peer, and the
+  CPU a row beside that of decoding, encoding and digesting alone (`parts`);
+- `cursor_5000`: pages of 5,000 after 50 ms;
+- `cursor_1000`: pages of 1,000 after 100 ms, beside a bare follower of the cursors: the source's own limit;
+- `offset_8`: the same pages by offset, eight fetched at once, against the sample, which fetches one.
+
+A baseline gets fewer rows where it is slow: its rate does not depend on their number.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from bench.results import Bar, Result
+from bench.world import Measured, OtherWay, World
+
+NAME = "end_to_end"
+NEEDS_FIRESTORE = True
+ROWS = 1_000_000
+"""Of the case without latency; the others get shares of it."""
+ACK_MS = 100
+ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A source, the baselines measured beside it with how many rows each gets (shares of `ROWS`), the least ratios."""
+
+    page_rows: int
+    page_ms: int
+    share: float
+    others: Mapping[str, float]
+    least: Mapping[str, float]
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+CASES = {
+    "memory": Case(
+        5_000,
+        0,
+        1.0,
+        {"sample": 0.06, "stream": 0.2, "peer": 0.06, "parts": 0.1},
+        {"sample": 10, "stream": 3},
+    ),
+    "cursor_5000": Case(5_000, 50, 0.5, {"sample": 0.06}, {"sample": 6}),
+    "cursor_1000": Case(1_000, 100, 0.2, {"sample": 0.015, "follower": 0.2}, {"follower": 0.9}),
+    "offset_8": Case(
+        1_000,
+        100,
+        0.4,
+        {"sample": 0.015},
+        {"sample": 15},
+        {"SOURCE_PAGINATION": "offset", "SOURCE_PARALLEL_PAGES": "8"},
+    ),
+}
+CPU_OF_PARTS, CPU_OF_SAMPLE = 1.6, 0.2
+
+
+def measure(world: World, rows: int = ROWS) -> Result:
+    """Measure every case."""
+    figures: list[dict[str, int | float | str]] = []
+    bars: list[Bar] = []
+    named: dict[str, Any] = {}
+    for name, case in CASES.items():
+        ours, others = _by_turns(world, case, rows)
+        rate = median(run.rows_per_s for run in ours)
+        figures.append(
+            _figure(name, "ours", rate, 1.0, median(run.cpu_s / run.summary["rows_committed"] for run in ours))
+        )
+        named[name] = {"rows_per_s": round(rate)}
+        for way, found in others.items():
+            ratio = median(run.rows_per_s / other.rows_per_s for run, other in zip(ours, found, strict=True))
+            cpu = median(other.cpu_s / other.rows for other in found)
+            figures.append(_figure(name, way, median(other.rows_per_s for other in found), ratio, cpu))
+            if way in case.least:
+                bars.append(Bar(f"{name}: times {way}", case.least[way], round(ratio, 2), at_least=True))
+            key = {"sample": "ratio", "follower": "of_source_limit"}.get(way, f"times_{way}")
+            named[name][key] = round(ratio, 2)
+    bars += _cpu(figures, named["memory"])
+    return Result(NAME, "Whole runs", {"ack ms": ACK_MS, "rounds": ROUNDS, "rows": rows}, figures, bars, named)
+
+
+def _by_turns(world: World, case: Case, rows: int) -> tuple[list[Measured], dict[str, list[OtherWay]]]:
+    ours: list[Measured] = []
+    others: dict[str, list[OtherWay]] = {way: [] for way in case.others}
+    for _ in range(ROUNDS):
+        settings = {"SOURCE_PAGE_SIZE": str(case.page_rows), **case.settings}
+        ours.append(world.run(round(rows * case.share), page_ms=case.page_ms, ack_ms=ACK_MS, **settings))
+        for way, share in case.others.items():
+            some = max(case.page_rows, round(rows * share) // case.page_rows * case.page_rows)
+            others[way].append(
+                world.other_way(way, some, page_rows=case.page_rows, page_ms=case.page_ms, ack_ms=ACK_MS)
+            )
+    return ours, others
+
+
+def _figure(source: str, way: str, rate: float, ratio: float, cpu_s: float) -> dict[str, int | float | str]:
+    return {
+        "source": source,
+        "way": way,
+        "rows/s": round(rate),
+        "ours to it": round(ratio, 2),
+        "CPU µs/row": round(cpu_s * 1e6, 2),
+    }
+
+
+def _cpu(figures: list[dict[str, int | float | str]], named: dict[str, Any]) -> list[Bar]:
+    """Judge the CPU a row of the case without latency."""
+    cpu = {f["way"]: float(f["CPU µs/row"]) for f in figures if f["source"] == "memory"}
+    named["cpu_us_per_row"], named["cpu_floor_us_per_row"] = cpu["ours"], cpu["parts"]
+    named["sample_cpu_us_per_row"] = cpu["sample"]
+    return [
+        Bar("memory: CPU a row, of decode + encode + digest", CPU_OF_PARTS, round(cpu["ours"] / cpu["parts"], 2)),
+        Bar("memory: CPU a row, of the sample's", CPU_OF_SAMPLE, round(cpu["ours"] / cpu["sample"], 2)),
+    ]
