@@ -6,7 +6,7 @@
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, render_template_string, request
+from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from ingestor.callers import CallerRefused
@@ -25,7 +25,6 @@ _UNAVAILABLE = (
     DeadLetterError,
     CertificatesUnavailable,
 )
-_PAGE = "<!doctype html><html lang=en><title>{{ title }}</title><h1>{{ title }}</h1><p>{{ detail }}</p></html>"
 
 
 class Problem(Exception):  # noqa: N818 - the standard's word
@@ -75,5 +74,5 @@ def _told(error: Exception) -> tuple[int, str, dict[str, Any]]:
 
 
 def _page(status: int, detail: str) -> Response:
-    text = render_template_string(_PAGE, title=f"{status} {HTTPStatus(status).phrase}", detail=detail)
+    text = render_template("error.html", title=f"{status} {HTTPStatus(status).phrase}", detail=detail)
     return Response(text, status, mimetype="text/html")

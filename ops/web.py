@@ -11,7 +11,7 @@ from flask_openapi3.openapi import OpenAPI
 from ingestor.callers import Callers
 from ingestor.config import Config, load
 from ingestor.logs import configure
-from ops import auth, csrf, headers, problems
+from ops import auth, csrf, headers, pages, problems
 from ops.service import EXTENSION, Service
 
 LARGEST_BODY = 16 * 1024 * 1024
@@ -42,4 +42,5 @@ def create_app(
 
 
 def _register(app: OpenAPI) -> None:
-    """Blueprints of pages are registered here: `app.register_blueprint(pages.blueprint)`."""
+    """Register the blueprints."""
+    pages.install(app)

@@ -20,8 +20,13 @@ _NAME = "__name__"
 
 def batches_query(batches: Any, query: BatchQuery, limit: int) -> Any:  # noqa: ANN401 - the client has no types
     """Return the query of a page of batches, given their collection."""
-    asked = batches_filter(batches.select(_stored_names(BATCH_FIELDS)), query)
-    return _page(batches, asked, query.by, query.after, limit)
+    asked = batches_filter(without_digests(batches), query)
+    return listed_page(batches, asked, query.by, query.after, limit)
+
+
+def without_digests(asked: Any) -> Any:  # noqa: ANN401 - likewise
+    """Return a query of batches that leaves their row digests out."""
+    return asked.select(_stored_names(BATCH_FIELDS))
 
 
 def batches_filter(asked: Any, query: BatchQuery) -> Any:  # noqa: ANN401 - likewise
@@ -38,7 +43,7 @@ def batches_filter(asked: Any, query: BatchQuery) -> Any:  # noqa: ANN401 - like
 
 def receipts_query(receipts: Any, after: str | None, limit: int) -> Any:  # noqa: ANN401 - likewise
     """Return the query of a page of receipts, given their collection."""
-    return _page(receipts, receipts.select(_stored_names(RECEIPT_FIELDS)), "opened_at_us", after, limit)
+    return listed_page(receipts, receipts.select(_stored_names(RECEIPT_FIELDS)), "opened_at_us", after, limit)
 
 
 def runs_query(runs: Any, lane: str | None, status: str | None, before: str | None, limit: int) -> Any:  # noqa: ANN401
@@ -67,7 +72,8 @@ def taken_out(names: Collection[str]) -> dict[str, Any]:
     return dict.fromkeys(_stored_names([*names]), DELETE_FIELD)
 
 
-def _page(collection: Any, asked: Any, by: str, after: str | None, limit: int) -> Any:  # noqa: ANN401
+def listed_page(collection: Any, asked: Any, by: str, after: str | None, limit: int) -> Any:  # noqa: ANN401
+    """Return the query of a page, the highest first by `by` and name."""
     asked = asked.order_by(by, direction="DESCENDING").order_by(_NAME, direction="DESCENDING").limit(limit)
     if after is None:
         return asked

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from state.codec import entry_from_document
-from state.firestore_queries import batches_filter, from_stored
+from state.firestore_queries import batches_filter, from_stored, listed_page, without_digests
 from state.journal import BatchQuery, Document, StoredEntry
 
 
@@ -20,6 +20,21 @@ class FirestoreViews:
         """See `Views.count_batches`. The order lets it use the indexes of the lists."""
         asked = batches_filter(self._root.collection("batches"), query).order_by(query.by, direction="DESCENDING")
         return int(self._list(asked.count())[0][0].value)
+
+    def count_open_records(self) -> int:
+        """See `Views.count_open_records`."""
+        return int(self._list(self._open_records().count())[0][0].value)
+
+    def list_open_records(self, *, limit: int = 100, after: str | None = None) -> Sequence[Document]:
+        """See `Views.list_open_records`."""
+        batches = self._root.collection("batches")
+        asked = listed_page(batches, without_digests(self._open_records()), "open_records", after, limit)
+        return [from_stored(found.to_dict()) for found in self._list(asked)]
+
+    def _open_records(self) -> Any:  # noqa: ANN401 - the client has no types
+        from google.cloud.firestore import FieldFilter  # noqa: PLC0415 - see state.firestore.client_for
+
+        return self._root.collection("batches").where(filter=FieldFilter("open_records", ">", 0))
 
     def list_fingerprints(self, status: str, *, after: str = "", limit: int = 100) -> Sequence[str]:
         """See `Views.list_fingerprints`. One read each: a query leaps over the batches of the one before."""

@@ -17,9 +17,8 @@ from state.journal import (
     Snapshot,
     StoredEntry,
     Token,
-    from_page_key,
 )
-from state.memory_views import MemoryViews, selected
+from state.memory_views import MemoryViews, listed_page, selected
 
 
 class MemoryJournal(MemoryViews):
@@ -102,7 +101,7 @@ class MemoryJournal(MemoryViews):
         """See `Journal.list_batches`."""
         with self._lock:
             found = selected(self._batches, query)
-            return _page(found, query.by, "batch_id", without="row_digests", limit=limit, after=query.after)
+            return listed_page(found, query.by, "batch_id", without="row_digests", limit=limit, after=query.after)
 
     def read_receipt(self, receipt: str) -> Document | None:
         """See `Journal.read_receipt`."""
@@ -114,7 +113,7 @@ class MemoryJournal(MemoryViews):
         """See `Journal.list_receipts`."""
         with self._lock:
             found = list(self._receipts.values())
-            return _page(found, "opened_at_us", "receipt", without="batch_ids", limit=limit, after=after)
+            return listed_page(found, "opened_at_us", "receipt", without="batch_ids", limit=limit, after=after)
 
     def read_run(self, run_id: str) -> Document | None:
         """See `Journal.read_run`."""
@@ -169,19 +168,3 @@ class MemoryJournal(MemoryViews):
 def _merge(documents: dict[str, dict[str, Any]], changes: Mapping[str, Document]) -> None:
     for key, fields in changes.items():
         documents[key] = {**documents.get(key, {}), **fields}
-
-
-def _page(  # noqa: PLR0913 - what a page is
-    documents: Sequence[Document], time_field: str, key_field: str, *, without: str, limit: int, after: str | None
-) -> Sequence[Document]:
-    last = from_page_key(after) if after is not None else None
-    keyed = sorted((((found[time_field], found[key_field]), found) for found in documents), reverse=True, key=_key)
-    return [
-        {name: value for name, value in found.items() if name != without}
-        for key, found in keyed
-        if last is None or key < last
-    ][:limit]
-
-
-def _key(keyed: tuple[tuple[int, str], Document]) -> tuple[int, str]:
-    return keyed[0]

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from state.journal import BatchQuery, Document, StoredEntry
+from state.journal import BatchQuery, Document, StoredEntry, from_page_key
 
 
 def selected(batches: dict[str, dict[str, Any]], query: BatchQuery) -> list[dict[str, Any]]:
@@ -32,6 +32,16 @@ class MemoryViews:
         """See `Views.count_batches`."""
         with self._lock:
             return len(selected(self._batches, query))
+
+    def count_open_records(self) -> int:
+        """See `Views.count_open_records`."""
+        return len(self.list_open_records(limit=len(self._batches)))
+
+    def list_open_records(self, *, limit: int = 100, after: str | None = None) -> Sequence[Document]:
+        """See `Views.list_open_records`."""
+        with self._lock:
+            found = [batch for batch in self._batches.values() if (batch.get("open_records") or 0) > 0]
+            return listed_page(found, "open_records", "batch_id", without="row_digests", limit=limit, after=after)
 
     def list_fingerprints(self, status: str, *, after: str = "", limit: int = 100) -> Sequence[str]:
         """See `Views.list_fingerprints`."""
@@ -65,3 +75,20 @@ class MemoryViews:
             asked = (version for version in sorted(entries, reverse=True) if before is None or version < before)
             found = [entries[version] for version in asked if not entries[version][0].run_id][:limit]
             return [StoredEntry(entry, now_s - created_s) for entry, created_s in found]
+
+
+def listed_page(  # noqa: PLR0913 - what a page is
+    documents: Sequence[Document], time_field: str, key_field: str, *, without: str, limit: int, after: str | None
+) -> Sequence[Document]:
+    """Return a page of documents, the highest first by their time (or number) and key."""
+    last = from_page_key(after) if after is not None else None
+    keyed = sorted((((found[time_field], found[key_field]), found) for found in documents), reverse=True, key=_key)
+    return [
+        {name: value for name, value in found.items() if name != without}
+        for key, found in keyed
+        if last is None or key < last
+    ][:limit]
+
+
+def _key(keyed: tuple[tuple[int, str], Document]) -> tuple[int, str]:
+    return keyed[0]

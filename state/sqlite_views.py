@@ -4,8 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from state.codec import entry_from_document, from_canonical
-from state.journal import BatchQuery, Document, StoredEntry
+from state.journal import BatchQuery, Document, StoredEntry, from_page_key
 
+_OPEN = "json_extract(CAST(document AS TEXT), '$.open_records')"
+_OPEN_RECORDS = f"SELECT document FROM batches WHERE pipeline = :pipeline AND {_OPEN} > 0"  # noqa: S608 - names of ours
+_OPEN_RECORDS_PAGE = (
+    f" AND (:id IS NULL OR ({_OPEN}, id) < (:records, :id)) ORDER BY {_OPEN} DESC, id DESC LIMIT :limit"
+)
 _FINGERPRINTS = """
 SELECT DISTINCT fingerprint FROM batches
 WHERE pipeline = :pipeline AND status = :status AND fingerprint > :after ORDER BY fingerprint LIMIT :limit
@@ -47,6 +52,16 @@ class SqliteViews:
         where, values = batches_where(query)
         conditions = " AND ".join(["pipeline = :pipeline", *where])
         return int(self._read(f"SELECT COUNT(*) FROM batches WHERE {conditions}", values)[0][0])  # noqa: S608 - names of ours
+
+    def count_open_records(self) -> int:
+        """See `Views.count_open_records`."""
+        return int(self._read(f"SELECT COUNT(*) FROM ({_OPEN_RECORDS})", {})[0][0])  # noqa: S608 - names of ours
+
+    def list_open_records(self, *, limit: int = 100, after: str | None = None) -> Sequence[Document]:
+        """See `Views.list_open_records`."""
+        records, key = from_page_key(after) if after is not None else (None, None)
+        values = {"records": records, "id": key, "limit": limit}
+        return [from_canonical(row[0]) for row in self._read(_OPEN_RECORDS + _OPEN_RECORDS_PAGE, values)]
 
     def list_fingerprints(self, status: str, *, after: str = "", limit: int = 100) -> Sequence[str]:
         """See `Views.list_fingerprints`."""

@@ -18,6 +18,17 @@ class Views(Protocol):
     def count_batches(self, query: "BatchQuery") -> int:
         """Return how many batches a query finds, all of them; `after` is left out of account."""
 
+    def count_open_records(self) -> int:
+        """Return how many batches have rejected records that are neither replayed nor discarded."""
+
+    def list_open_records(self, *, limit: int = 100, after: str | None = None) -> Sequence["Document"]:
+        """Return those batches without `row_digests`, the most open records first; `after` is the `page_key` of the
+        last one's `open_records` and id.
+
+        Raises:
+            ValueError: `after` is no page key.
+        """
+
     def list_fingerprints(self, status: str, *, after: str = "", limit: int = 100) -> Sequence[str]:
         """Return the different fingerprints of the batches of this status, sorted, those after `after`."""
 

@@ -52,6 +52,19 @@ def test_fingerprints_are_those_of_the_status_once_each_and_in_pages(journal: Jo
     assert list(journal.list_fingerprints("DISCARDED")) == []
 
 
+def test_batches_with_open_records_come_with_the_most_first_and_in_pages(journal: Journal) -> None:
+    counts = {"b1": 2, "b2": 0, "b3": 7, "b4": 2}
+    batches = {key: {"batch_id": key, "open_records": records, "row_digests": b"1"} for key, records in counts.items()}
+    journal.commit(commit(batches={**batches, "b5": {"batch_id": "b5"}}))
+    assert journal.count_open_records() == 3
+    assert list(journal.list_open_records(limit=1)) == [{"batch_id": "b3", "open_records": 7}]
+    listed = journal.list_open_records(after=page_key(7, "b3"))
+    assert [batch["batch_id"] for batch in listed] == ["b4", "b1"]
+    assert [batch["batch_id"] for batch in journal.list_open_records(after=page_key(2, "b4"))] == ["b1"]
+    with pytest.raises(ValueError, match="start again from the first page"):
+        journal.list_open_records(after="nonsense")
+
+
 def test_skips_are_listed_newest_first_of_a_lane_and_since_a_time(journal: Journal) -> None:
     for number, lane in enumerate("0011"):
         skip = {"lane": lane, "at_us": T0_US + number, "live_run": f"r{number}"}

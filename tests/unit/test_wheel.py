@@ -27,6 +27,10 @@ def test_the_wheel_carries_code_compiled_from_the_protos_and_no_package_named_pr
     assert compiled == {path.stem for path in (ROOT / "proto").glob("*.proto")}
     assert not any(name.startswith("proto/") for name in names)
     assert {"ingestor/cli.py", "state/fold.py", "ops/local/stack.py"} <= set(names)
+    shown = {
+        str(path.relative_to(ROOT)) for kind in ("templates", "static") for path in (ROOT / "ops" / kind).rglob("*.*")
+    }
+    assert {"ops/templates/base.html", "ops/static/vendor/htmx-2.0.11.min.js"} <= shown <= set(names)
 
 
 def test_the_dockerfile_copies_everything_that_the_build_needs() -> None:

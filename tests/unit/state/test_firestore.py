@@ -239,6 +239,7 @@ LISTS: dict[str, Callable[[FirestoreJournal], object]] = {
     "index of runs": lambda journal: journal.read_index("runs", limit=2),
     "receipts": lambda journal: journal.list_receipts(after="7~r1"),
     "fingerprints": lambda journal: journal.list_fingerprints("DEAD_LETTERED", after="f1"),
+    "open records": lambda journal: journal.list_open_records(after="7~b1"),
     "skips": lambda journal: journal.list_skips(since_us=5),
     "skips of a lane": lambda journal: journal.list_skips(lane=LANE, since_us=5),
     "newest entry": lambda journal: journal.read_newest_entry(LANE),

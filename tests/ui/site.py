@@ -1,0 +1,97 @@
+"""The operators' service with its pages on a port of this machine, over a ledger, a bucket and a table in memory."""
+
+import io
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from flask import Flask
+from werkzeug.serving import make_server
+
+from ingestor.batch import Batch
+from ingestor.callers import Callers
+from ingestor.config import Config, load
+from ingestor.logs import configure
+from ingestor.outcome import answered
+from ops.service import Service
+from ops.web import create_app
+from tests.dead import DENIED, PIPELINE, REFUSED, Desk, Lane, batch_of, flight
+from tests.unit.ops.apps import BASE
+
+OTHER = answered(3, "Field carrier: value longer than 2 at row 5")
+SCRIPT = "<script>alert(1)</script>"
+"""What every text of the outside could hold."""
+
+
+@dataclass
+class Site:
+    """What is there to be seen, and the address."""
+
+    desk: Desk
+    groups: Mapping[str, list[str]]
+    with_records: str
+    committed: str
+    url: str = ""
+    problems: list[str] = field(default_factory=list)
+
+
+def config(**changed: str) -> Config:
+    return load({**BASE, "PIPELINE_ID": PIPELINE, "MASK_FIELDS": "tailnum", **changed})
+
+
+def furnished(dead: int = 7) -> Site:
+    """Return a pipeline that has failed in every way, an hour ago by this machine's clock."""
+    desk = Desk(ops_us=time.time_ns() // 1000 - 600 * 10**6)
+    start_us = time.time_ns() // 1000 - 3600 * 10**6
+    lane = _lane(desk, "run-1", start_us)
+    first = [lane.dead(_batch(number)) for number in range(dead)]
+    lane.finish()
+    lane = _lane(desk, "run-2", start_us + 600 * 10**6)
+    second = [lane.dead(_batch(100 + number), OTHER) for number in range(2)]
+    spoiled = [
+        flight(1, tailnum="N1SECRET"),
+        flight(2, dep_time="early", tailnum="N2SECRET"),
+        flight(3, distance=SCRIPT),
+    ]
+    records = lane.committed(batch_of([*spoiled, flight(4)], start="spoiled"))
+    committed = lane.committed(batch_of([flight(n) for n in range(50)], start="good"))
+    lane.finish()
+    lane = _lane(desk, "run-3", start_us + 1200 * 10**6)
+    lane.finish()
+    groups = {"first": first, "second": second}
+    return Site(desk, groups, records, committed)
+
+
+def _lane(desk: Desk, run_id: str, now_us: int) -> Lane:
+    return desk.lane(run_id=run_id, now_us=now_us)
+
+
+def _batch(number: int) -> Batch:
+    return batch_of(
+        [flight(number * 10 + each, tailnum=f"N{each}SECRET") for each in range(10)], start=f"page-{number}"
+    )
+
+
+def app_of(site: Site, configured: Config, callers: Callers | None = None) -> Flask:
+    log = configure("ingestor", PIPELINE, stream=io.StringIO())
+    return create_app(service=Service(configured, log, open_replayer=site.desk.replayer), callers=callers)
+
+
+@contextmanager
+def served(site: Site, configured: Config | None = None, callers: Callers | None = None) -> Iterator[Site]:
+    """Serve it while the context lasts."""
+    server = make_server("127.0.0.1", 0, app_of(site, configured or config(), callers), threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    site.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield site
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+__all__ = ["DENIED", "REFUSED", "Site", "app_of", "config", "furnished", "served"]
