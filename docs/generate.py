@@ -18,7 +18,7 @@ from ingestor.config import NOT_BUILT, describe
 HERE = Path(__file__).parent
 WIDTH = 100
 MARK = "<!-- Written by `make docs`; change the code, not this file. -->"
-NO_EFFECT = ("AUTH", "PORT", "K_SERVICE", "SECRET_MANAGER_EMULATOR_HOST")
+NO_EFFECT = ("AUTH", "PORT", "K_SERVICE")
 """Settings of what is not built yet that every value passes, by the beginning of their names."""
 
 CONFIGURATION = f"""{MARK}

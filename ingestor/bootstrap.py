@@ -32,6 +32,7 @@ from state.ledger import LaneLedger
 
 if TYPE_CHECKING:
     from ingestor.append import Connection
+    from ingestor.pages import Source
     from ingestor.publish import LedgerTable
     from ingestor.rejected_records import RejectedRecords
     from ingestor.replay import Replayer
@@ -240,10 +241,10 @@ class RunBuilder:
             healed = replayer.replay_systemic(self._run_id, lane=self._lane, keep_alive=keep_alive)
             return Healing(probed.rows + healed.rows, healed.failing or None)
 
-    def _source(self) -> Any:  # noqa: ANN401 - `HttpSource`, which is loaded late
-        from ingestor.source import http_source  # noqa: PLC0415 - likewise
+    def _source(self) -> "Source":
+        from ingestor.source_wiring import open_source  # noqa: PLC0415 - likewise
 
-        return http_source(
+        return open_source(
             self._config,
             partition=self._partition,
             deadline=self._clock.monotonic() + self._config.run_deadline_s,

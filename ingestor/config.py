@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from ingestor.config_model import NOT_BUILT, Config
+from ingestor.config_source import source_problems
 from ingestor.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         config = Config.model_validate({v: text for v, text in texts.items() if text or v in _EMPTY_IS_A_VALUE})
     except ValidationError as error:
         problems = [*map(_line, error.errors()), *problems]
+    else:
+        problems += source_problems(config)
     if problems:  # raised out here so that no traceback carries pydantic's error, which knows the values
         raise ConfigurationError("\n".join(problems))
     return config

@@ -15,14 +15,7 @@ from ingestor.config_fields import MIB, wrong
 from ingestor.errors import ConfigurationError
 
 NOT_BUILT: dict[str, str | None] = {
-    "SOURCE_PAGINATION": "next_cursor",
-    "SOURCE_CURSOR_FIELD": None,
-    "SOURCE_RATE_PER_S": None,
-    "SOURCE_AUTH": "none",
-    "SOURCE_SECRET": None,
     "SOURCE_PARTITIONS": "1",
-    "SOURCE_PARALLEL_PAGES": "1",
-    "SOURCE_OVERLAP": "0",
     "DEDUP_KEY": None,
 }
 """Variables whose work is not built yet, each with the only value it may have (None: only unset).
@@ -75,7 +68,7 @@ class Config(BaseModel, frozen=True):
     )
     source_partitions: kind.Whole = Field(1, ge=1, le=10_000, description="number of partitions, lanes 0 to n-1")
     source_parallel_pages: kind.Whole = Field(1, ge=1, le=64, description="number of pages fetched at once")
-    source_overlap: kind.Whole = Field(0, ge=0, description="seconds that high_water_mark re-reads")
+    source_overlap: kind.Whole = Field(0, ge=0, le=10**9, description="how far high_water_mark re-reads (seconds)")
     batch_max_rows: kind.Whole = Field(5000, ge=1, le=40_000, description="rows that cut a batch, 1 to 40000")
     batch_max_bytes: kind.Size = Field(
         "4 MiB", validate_default=True, le=15 * MIB, description="encoded bytes that cut a batch, at most 15 MiB"

@@ -9,12 +9,10 @@ import sys
 from dataclasses import replace
 
 from ingestor.batch import Batch, Draft, Limits, cut, fill
+from ingestor.paging import MAX_REMEMBERED
 from ingestor.progress import Decided, Held, Progress, Stage, drain
 from ingestor.signals import Instant, StartReading
 from state.events import BatchSuperseded, Position
-
-MAX_BOUNDARY = 20_000
-"""Record digests that a position may carry (320 KB in the lane's snapshot, which ends at 1 MiB)."""
 
 
 def restart_reading(state: Progress) -> Decided:
@@ -88,12 +86,12 @@ def _match_carried(state: Progress) -> Progress:
 
 def _cut_fresh(state: Progress, now: Instant) -> Progress:
     draft, settings = state.draft, state.settings
-    if draft.end.taken > MAX_BOUNDARY:
+    if draft.end.taken > MAX_REMEMBERED:
         return drain(
             state,
             now,
             failure=f"a batch ends after {draft.end.taken} records that the source may send again, and at most "
-            f"{MAX_BOUNDARY} can be remembered: set SOURCE_PAGE_SIZE to 20000 or less, or lower SOURCE_OVERLAP",
+            f"{MAX_REMEMBERED} can be remembered: set SOURCE_PAGE_SIZE to 20000 or less, or lower SOURCE_OVERLAP",
         )
     batch: Batch = cut(settings.pipeline, settings.lane, state.lane.epoch, draft, now.wall_us)
     return _hold(state, Held(batch, left=tuple(range(len(batch.rows)))))

@@ -19,7 +19,7 @@ from ingestor.batch import Batch, metadata_prefix, row_digest
 from ingestor.descriptor import fingerprint as schema_fingerprint
 from ingestor.outcome import Outcome, fingerprint, storage_error_name
 from ingestor.pages import SourceRequest
-from ingestor.paging import public_url
+from ingestor.urls import public_url
 from state.events import Position
 
 VERSION = 1

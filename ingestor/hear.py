@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import assert_never
 
 from ingestor.answers import hear_answer, hear_end, hear_table
-from ingestor.batch import boundary_after, unread
 from ingestor.lognames import LogName
 from ingestor.progress import Decided, Held, Phase, Progress, Stage, Stored, drain
 from ingestor.signals import (
@@ -28,6 +27,7 @@ from ingestor.signals import (
     TableAsked,
     Ticked,
 )
+from ingestor.unread import boundary_after, unread
 from state.events import (
     BatchAttempted,
     BatchCommitted,

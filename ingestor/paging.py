@@ -1,32 +1,36 @@
-"""How pages follow each other: pure strategies from a cursor to a URL, and from a response to records and next cursor.
+"""How pages follow each other: the shape of a way of paging, and what guards every one of them. Pure.
 
-A strategy touches no network and keeps no state; `CursorGuard` keeps the little that a run must remember. Another way
-of paging is another class with the shape of `Paging` and a line in `PAGINGS`.
+A strategy goes from a cursor to a URL, and from a response to records and next cursor; it touches no network and keeps
+no state. Each is a class in `paging_links`, `paging_places` or `paging_marks` and a line in `pagings`. `CursorGuard`
+keeps the little that a run must remember.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Protocol
-from urllib.parse import unquote_plus, urlencode, urlsplit, urlunsplit
 
-from ingestor.decode import records_at, value_at
 from ingestor.errors import SourceError
-from ingestor.pages import JsonValue
+from ingestor.pages import JsonValue, Trail
 
 GUARDED_CURSORS = 100_000
 """Cursors remembered per run, the oldest forgotten first: about 10 MB, and any loop shorter than this is found."""
+MAX_REMEMBERED = 20_000
+"""Record digests that a position may carry (320 KB in the lane's snapshot, which ends at 1 MiB)."""
 _EXACT_FLOAT = 2**53
 _SHOWN_CURSOR = 200
 
 
 class BadCursor(SourceError):  # noqa: N818  # reads as what it is, like its siblings
-    """The source's next cursor cannot be followed; asking again would not change it."""
+    """The source cannot be followed from here; asking again would not change it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PagingSettings:
-    """What a strategy needs of the configuration. `start` stands in for the absent cursor of a lane's first page."""
+    """What a strategy needs of the configuration. `start` stands in for the absent cursor of a lane's first page.
+
+    `field` is the dotted path of the record field that a high-water mark goes by, `overlap` how far it reads again.
+    """
 
     url: str
     records_path: str = ""
@@ -35,64 +39,55 @@ class PagingSettings:
     page_size_param: str = "limit"
     page_size: int = 1000
     start: str | None = None
+    field: str = ""
+    overlap: int = 0
+
+    @property
+    def size_params(self) -> dict[str, str]:
+        """The query parameter that asks for a page's size, if any."""
+        return {self.page_size_param: str(self.page_size)} if self.page_size_param else {}
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a response says: its records, and the cursor of the page after it (None: the end of the data)."""
+    """What a response says: its records, and the cursor of the page after it (None: the end of the data).
+
+    `more` asks for another request whose response belongs to the same page; `records` hold the page so far. `name` is
+    the page's cursor where that is not the one asked for.
+    """
 
     records: list[JsonValue]
     next_cursor: str | None
+    trail: Trail | None = None
+    more: str | None = None
+    name: str | None = None
 
 
 class Paging(Protocol):
     """A way of paging."""
 
+    whole: bool
+    """Whether every page is all that the source has."""
+
     def url(self, cursor: str | None) -> str:
         """Return the URL that fetches the page at `cursor`."""
 
-    def read(self, cursor: str | None, value: JsonValue, headers: Mapping[str, str]) -> Reading:
-        """Read the decoded response to the page at `cursor`.
+    def read(
+        self, cursor: str | None, value: JsonValue, headers: Mapping[str, str], before: Reading | None = None
+    ) -> Reading:
+        """Read the decoded response to the page at `cursor`, or to what the reading `before` asked for in addition.
 
         Raises:
             Undecodable: the records are not where the configuration says.
-            BadCursor: the next cursor cannot be followed.
+            BadCursor: the source cannot be followed from here.
         """
 
+    def reaches(self, cursor: str, limit: str) -> bool:
+        """Whether a cursor is at `limit` or beyond it; opaque cursors reach only what they are equal to.
 
-class NextCursorPaging:
-    """The response names the next cursor; the request carries it as a query parameter."""
-
-    def __init__(self, settings: PagingSettings) -> None:
-        self._settings = settings
-
-    def url(self, cursor: str | None) -> str:
-        """Return the configured URL with its own query, the page size and the cursor."""
-        settings = self._settings
-        params = {settings.page_size_param: str(settings.page_size)} if settings.page_size_param else {}
-        cursor = settings.start if cursor is None else cursor
-        if cursor is not None:
-            params[settings.cursor_param] = cursor
-        return with_params(settings.url, params)
-
-    def read(self, cursor: str | None, value: JsonValue, headers: Mapping[str, str]) -> Reading:
-        """Read records and next cursor; an empty page that names itself again is the end of the data."""
-        del headers  # part of the port: other ways of paging find their links there
-        settings = self._settings
-        records = records_at(value, settings.records_path)
-        after = cursor_text(value_at(value, settings.next_path), settings.next_path)
-        if after is None or after != (settings.start if cursor is None else cursor):
-            return Reading(records, after)
-        if records:
-            raise BadCursor(
-                f"the page at cursor {shown_cursor(after)} names itself as the next one but has records "
-                f"({len(records)}): check SOURCE_CURSOR_PARAM and SOURCE_NEXT_PATH, the source seems to ignore them"
-            )
-        return Reading(records, None)
-
-
-PAGINGS: Mapping[str, Callable[[PagingSettings], Paging]] = {"next_cursor": NextCursorPaging}
-"""Strategies by their name in SOURCE_PAGINATION."""
+        Raises:
+            BadCursor: one of the two is no cursor of this way of paging.
+        """
 
 
 class CursorGuard:
@@ -161,26 +156,6 @@ def shown_cursor(cursor: str | None) -> str:
     if cursor is None:
         return "(none: the first page)"
     return ascii(cursor if len(cursor) <= _SHOWN_CURSOR else cursor[: _SHOWN_CURSOR - 3] + "...")
-
-
-def with_params(url: str, params: Mapping[str, str]) -> str:
-    """Return `url` with its own query kept as written and `params` added; those of the same name are replaced."""
-    parts = urlsplit(url)
-    own = [piece for piece in parts.query.split("&") if piece and unquote_plus(piece.partition("=")[0]) not in params]
-    query = "&".join([*own, urlencode(params)] if params else own)
-    return urlunsplit(parts._replace(query=query, fragment=""))
-
-
-def public_url(url: str, cursor_param: str) -> str:
-    """Return `url` for a message: no user, no password, and of the query only names and the cursor's value."""
-    parts = urlsplit(url)
-    pieces = []
-    for piece in parts.query.split("&"):
-        name, equals, _ = piece.partition("=")
-        pieces.append(piece if unquote_plus(name) == cursor_param else name + ("=..." if equals else ""))
-    query = "&".join(pieces)
-    shown = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, ""))
-    return shown if len(shown) <= 2 * _SHOWN_CURSOR else shown[: 2 * _SHOWN_CURSOR - 3] + "..."
 
 
 def _hash(cursor: str | None) -> bytes:

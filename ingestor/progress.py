@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from ingestor.batch import Batch, Draft, Encode, Limits, RejectedRecord, Unread
+from ingestor.batch import Batch, Draft, Encode, Limits, RejectedRecord
 from ingestor.outcome import Action, Outcome
 from ingestor.signals import Command, Instant
+from ingestor.unread import Unread
 from state.events import BatchAttempted, Event, Position
 from state.fold import LaneState
 

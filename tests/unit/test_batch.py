@@ -14,19 +14,17 @@ from ingestor.batch import (
     Batch,
     Draft,
     Limits,
-    Unread,
     batch_id,
     cut,
     fill,
     metadata_prefix,
-    record_digest,
     row_digest,
-    unread,
 )
 from ingestor.descriptor import writer_schema
 from ingestor.encode import Encoder, Rejection
 from ingestor.messages import descriptor_of
 from ingestor.pages import Page
+from ingestor.unread import Unread, record_digest, unread
 from state.events import DIGEST_SIZE, Position
 from tests.protos.samples import alone
 

@@ -56,12 +56,12 @@ def test_problems_of_all_kinds_come_in_one_report() -> None:
         BATCH_MAX_ROWS="many",
         BATCH_MAX_BYTES="16 MiB",
         APPEND_TIMEOUT_S="200",
-        SOURCE_PAGINATION="offset",
+        SOURCE_PARTITIONS="2",
         SOURCE_TIMEOUT="5",
     )
     assert [line.split(":")[0] for line in lines] == [
         "GCP_PROJECT_ID",
-        "SOURCE_PAGINATION",
+        "SOURCE_PARTITIONS",
         "BATCH_MAX_ROWS",
         "BATCH_MAX_BYTES",
         "LEDGER_STALE_S",
@@ -71,6 +71,11 @@ def test_problems_of_all_kinds_come_in_one_report() -> None:
         "BATCH_MAX_ROWS: should be a whole number, in digits only ('many'): set the rows that cut a batch, 1 to 40000"
     )
     assert lines[3].startswith("BATCH_MAX_BYTES: input should be less than or equal to 15728640 ('16 MiB'): set ")
+
+
+SECRET = "projects/p/secrets/s/versions/1"  # noqa: S105  # a name
+COMPANIONS = {"SOURCE_AUTH": {"SOURCE_SECRET": SECRET}}
+"""What a setting cannot do without."""
 
 
 @pytest.mark.parametrize(
@@ -108,7 +113,7 @@ def test_a_value_is_read_in_each_form_it_may_have(
     variable: str, text: str, value: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delitem(NOT_BUILT, variable, raising=False)
-    assert getattr(load(REQUIRED | {variable: text}), variable.lower()) == value
+    assert getattr(load(REQUIRED | COMPANIONS.get(variable, {}) | {variable: text}), variable.lower()) == value
 
 
 @pytest.mark.parametrize(
@@ -195,14 +200,7 @@ def test_a_table_id_that_cannot_name_a_pipeline_asks_for_a_pipeline_id() -> None
 
 
 OTHER_VALUES = {
-    "SOURCE_PAGINATION": "offset",
-    "SOURCE_CURSOR_FIELD": "updated_at",
-    "SOURCE_RATE_PER_S": "2.5",
-    "SOURCE_AUTH": "bearer",
-    "SOURCE_SECRET": "projects/p/secrets/s/versions/1",
     "SOURCE_PARTITIONS": "2",
-    "SOURCE_PARALLEL_PAGES": "4",
-    "SOURCE_OVERLAP": "60",
     "FUSE_CONSECUTIVE": "4",
     "FUSE_RATIO": "0.3",
     "DEDUP_KEY": "id",
@@ -217,6 +215,45 @@ def test_what_is_not_built_is_refused_instead_of_ignored(variable: str) -> None:
     supported = NOT_BUILT[variable]
     if supported is not None:
         assert load(REQUIRED | {variable: supported}) == load(REQUIRED)
+
+
+TOGETHER: list[tuple[dict[str, str], str]] = [
+    ({"SOURCE_AUTH": "bearer"}, "SOURCE_SECRET: is missing with SOURCE_AUTH=bearer"),
+    ({"SOURCE_AUTH": "header:X-Key"}, "SOURCE_SECRET: is missing with SOURCE_AUTH=header:X-Key"),
+    ({"SOURCE_SECRET": SECRET}, "SOURCE_SECRET: is not used by SOURCE_AUTH=none"),
+    ({"SOURCE_AUTH": "id_token:https://x", "SOURCE_SECRET": SECRET}, "SOURCE_SECRET: is not used by SOURCE_AUTH=id_to"),
+    (
+        {"SOURCE_PAGINATION": "high_water_mark"},
+        "SOURCE_CURSOR_FIELD: is missing with SOURCE_PAGINATION=high",
+    ),
+    ({"SOURCE_CURSOR_FIELD": "at"}, "SOURCE_CURSOR_FIELD: is not used by SOURCE_PAGINATION=next_cursor"),
+    ({"SOURCE_OVERLAP": "5"}, "SOURCE_OVERLAP: is not used by SOURCE_PAGINATION=next_cursor"),
+    ({"SOURCE_PARALLEL_PAGES": "2"}, "SOURCE_PARALLEL_PAGES: only SOURCE_PAGINATION=offset knows pages ahead"),
+    ({"SOURCE_PAGINATION": "offset", "SOURCE_START": "x"}, "SOURCE_START: is no offset ('x')"),
+]
+
+
+@pytest.mark.parametrize(("settings", "beginning"), TOGETHER)
+def test_settings_of_the_source_that_make_no_sense_together_are_refused(
+    settings: dict[str, str], beginning: str
+) -> None:
+    (line,) = problems(**settings)
+    assert line.startswith(beginning)
+    assert ": set " in line.removeprefix(beginning)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"SOURCE_AUTH": "bearer", "SOURCE_SECRET": SECRET},
+        {"SOURCE_AUTH": "id_token:https://x"},
+        {"SOURCE_PAGINATION": "high_water_mark", "SOURCE_CURSOR_FIELD": "at", "SOURCE_OVERLAP": "5"},
+        {"SOURCE_PAGINATION": "offset", "SOURCE_PARALLEL_PAGES": "4", "SOURCE_START": "10"},
+    ],
+)
+def test_settings_of_the_source_that_belong_together_are_taken(settings: dict[str, str]) -> None:
+    config = load(REQUIRED | settings)
+    assert config.source_pagination == settings.get("SOURCE_PAGINATION", "next_cursor")
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,13 @@ PURE = (
     "ingestor.hear",
     "ingestor.loop",
     "ingestor.outcome",
+    "ingestor.marks",
     "ingestor.paging",
+    "ingestor.paging_links",
+    "ingestor.paging_marks",
+    "ingestor.paging_places",
+    "ingestor.unread",
+    "ingestor.urls",
     "ingestor.timestamps",
 )
 CLIENTS = ("google.cloud", "google.api_core", "google.auth", "grpc", "requests", "urllib3", "flask", "sqlite3")

@@ -2,18 +2,10 @@ import pytest
 
 from ingestor.decode import Undecodable
 from ingestor.errors import SourceError
-from ingestor.paging import (
-    PAGINGS,
-    BadCursor,
-    CursorGuard,
-    NextCursorPaging,
-    PagingSettings,
-    Reading,
-    cursor_text,
-    public_url,
-    shown_cursor,
-    with_params,
-)
+from ingestor.paging import BadCursor, CursorGuard, PagingSettings, Reading, cursor_text, shown_cursor
+from ingestor.paging_links import NextCursorPaging
+from ingestor.pagings import PAGINGS
+from ingestor.urls import public_url, with_params
 
 PAGING = NextCursorPaging(PagingSettings(url="https://h/x", records_path="items"))
 

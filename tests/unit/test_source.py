@@ -14,8 +14,11 @@ import pytest
 
 from ingestor.config import load
 from ingestor.errors import SourceError
-from ingestor.paging import NextCursorPaging, PagingSettings
-from ingestor.source import HttpSource, ReadingStopped, SourceLimits, http_source, retry_after_s
+from ingestor.paging import PagingSettings
+from ingestor.paging_links import NextCursorPaging
+from ingestor.source import HttpSource, ReadingStopped
+from ingestor.source_http import SourceLimits, retry_after_s
+from ingestor.source_wiring import open_source as wired
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 PAGE = {"next_cursor": "b", "items": [{"n": 1}, {"n": 2}]}
@@ -202,6 +205,8 @@ MENDED_BY_ANOTHER_ATTEMPT = {
     "a body without a length that is cut": unbounded_and_cut,
     "an empty body": reply(body=b""),
     "half a gzip": reply(body=gzip.compress(BODY * 50)[:60], headers={"Content-Encoding": "gzip"}),
+    "a page of HTML": reply(body=b"<!DOCTYPE html><p>be right back"),
+    "no JSON at all": reply(body=b"hello"),
     "no gzip at all": reply(body=b"not gzip", headers={"Content-Encoding": "gzip"}),
 }
 
@@ -233,8 +238,6 @@ FINAL = {
     "404": (reply(404), r"HTTP 404 .*the cursor 'a' expired or the URL is wrong"),
     "410": (reply(410), r"HTTP 410 .*the cursor 'a' expired or the URL is wrong"),
     "304": (reply(304, b""), r"HTTP 304"),
-    "html": (reply(body=b"<!DOCTYPE html><p>log in"), r"looks like HTML.*SOURCE_URL"),
-    "not json": (reply(body=b"hello"), r"is not JSON.*SOURCE_URL"),
     "no records": (reply(body=b'{"data": [], "next": 1}'), r"'data', 'next'.*SOURCE_RECORDS_PATH"),
     "own cursor": (
         reply(body=b'{"items": [1], "next_cursor": "a"}'),
@@ -255,6 +258,27 @@ def test_what_another_attempt_would_not_mend_is_final_and_one_line(
     assert "\n" not in str(raised.value)
     assert len(server.paths) == 1
     assert waits.slept == []
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(404, b""), (410, b""), (400, b'{"error": "cursor expired"}'), (422, b"Invalid page_token")]
+)
+def test_an_expired_cursor_stops_with_the_choice_spelled_out(
+    status: int, body: bytes, server: Server, open_source: Open
+) -> None:
+    server.script = [reply(status, body)]
+    with pytest.raises(
+        SourceError, match=r"the cursor 'a' expired .*checkpoint set --to C.*backfill --from C"
+    ) as raised:
+        open_source().fetch("a")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("body", [b"<!DOCTYPE html><p>log in", b"hello"])
+def test_what_stays_no_json_names_the_setting_to_check(body: bytes, server: Server, open_source: Open) -> None:
+    server.script = [reply(body=body)]
+    with pytest.raises(SourceError, match=r"JSON.*3 attempts: check SOURCE_URL, it must answer with JSON"):
+        open_source(limits=SourceLimits(timeout_s=5, max_attempts=3)).fetch("a")
 
 
 def test_a_missing_first_page_speaks_of_no_cursor(server: Server, open_source: Open) -> None:
@@ -350,16 +374,24 @@ def test_no_wait_goes_beyond_the_deadline(server: Server, open_source: Open, wai
     server.script = [reply(429, headers={"Retry-After": "60"})]
     with pytest.raises(SourceError, match=r"HTTP 429 .*wait 60 s.*no time left for attempt 2") as raised:
         open_source(deadline=waits.now + 50).fetch(None)
-    assert not isinstance(raised.value, ReadingStopped)
+    assert isinstance(raised.value, ReadingStopped)
     assert waits.slept == []
 
 
-@pytest.mark.parametrize("seconds", ["901", "9" * 400])
-def test_a_wait_of_hours_is_not_accepted_even_without_a_deadline(
+def test_a_wait_of_hours_is_honoured_when_the_deadline_allows_it(
+    server: Server, open_source: Open, waits: Waits
+) -> None:
+    server.script = [reply(503, headers={"Retry-After": "7200"}), reply()]
+    open_source(deadline=waits.now + 10_000).fetch(None)
+    assert waits.slept == [7200.0]
+
+
+@pytest.mark.parametrize("seconds", ["481", "9" * 400])
+def test_without_a_deadline_no_wait_is_longer_than_a_run(
     seconds: str, server: Server, open_source: Open, waits: Waits
 ) -> None:
     server.script = [reply(503, headers={"Retry-After": seconds})]
-    with pytest.raises(SourceError, match="no time left"):
+    with pytest.raises(ReadingStopped, match="no time left"):
         open_source().fetch(None)
     assert waits.slept == []
 
@@ -426,7 +458,7 @@ def test_close_interrupts_the_reading_of_a_body(server: Server, open_source: Ope
 
     reader = threading.Thread(target=read)
     reader.start()
-    while source._response is None and reader.is_alive():
+    while source._http._response is None and reader.is_alive():
         time.sleep(0.001)
     source.close()
     reader.join(5)
@@ -447,7 +479,7 @@ def test_a_redirect_to_another_host_carries_no_credentials(server: Server, open_
     elsewhere = f"http://localhost:{server.port}/moved?items=1"
     server.script = [reply(302, b"", {"Location": elsewhere}), reply()]
     source = open_source()
-    source._session.headers["Authorization"] = "Bearer secret"
+    source._http._session.headers["Authorization"] = "Bearer secret"
     source.fetch(None)
     assert ["Authorization" in headers for headers in server.headers] == [True, False]
 
@@ -476,7 +508,7 @@ def test_the_configured_source_reads_with_the_configured_names(server: Server) -
             "SOURCE_START": "s1",
         }
     )
-    source = http_source(config, partition=3)
+    source = wired(config, partition=3)
     page = source.fetch(None)
     source.close()
     assert (page.records, page.next_cursor) == ([1], "7")
