@@ -107,7 +107,7 @@ def _stored(state: Progress, batch_id: str, what: str, stored: Stored) -> Progre
         stage = Stage.DEAD if what == "dead" else held.stage
         return replace(held, stored={**held.stored, what: stored}, stage=stage)
 
-    return state.with_held(batch_id, keep)
+    return state.with_held(batch_id, keep).count(objects=1)
 
 
 def _landed(state: Progress, lane: LaneState, writes: int) -> Decided:
@@ -183,7 +183,6 @@ def _settled(state: Progress, event: BatchCommitted) -> Progress:
         rows_committed=event.rows,
         rows_rejected=len(held.batch.rejected) + len(held.refused),
         batches_committed=1,
-        bytes_committed=attempted.bytes,
     )
 
 

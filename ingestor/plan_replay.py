@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ingestor.columns import Table
+from ingestor.cost import GIB, WRITE_API_USD_PER_GIB
 from ingestor.envelope import UnreadableEnvelope, descriptor_of
 from ingestor.errors import DeadLetterError
 from ingestor.outcome import normalised
@@ -21,9 +22,6 @@ from state.events import ReplayStarted
 from state.journal import Document
 from state.transitions import refusal
 
-USD_PER_GIB = 0.025
-"""Storage Write API, beyond 2 TiB a month (BigQuery pricing, "Data ingestion")."""
-GIB = 1024**3
 IDS_A_QUERY = 500
 
 
@@ -96,7 +94,7 @@ class ReplayPlan:
     @property
     def cost_usd(self) -> float:
         """What the appends would cost beyond the free tier, in US dollars."""
-        return self.size_bytes / GIB * USD_PER_GIB
+        return self.size_bytes / GIB * WRITE_API_USD_PER_GIB
 
 
 class Planner:

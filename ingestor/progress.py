@@ -120,7 +120,9 @@ class Counts:
     batches_committed: int = 0
     batches_superseded: int = 0
     retries: int = 0
-    bytes_committed: int = 0
+    bytes_sent: int = 0
+    """Of the rows of every request, repeats included: what the Storage Write API bills."""
+    objects: int = 0
     ledger_writes: int = 0
 
 

@@ -22,7 +22,9 @@ def send(state: Progress, now: Instant) -> Decided:
             continue
         in_flight, in_flight_bytes = in_flight + 1, in_flight_bytes + size
         state = state.with_held(held.batch.batch_id, lambda h: _sent(h, now))
-        commands.append(SendBatch(held.batch, _rows(held)))
+        rows = _rows(held)
+        state = state.count(bytes_sent=size if rows is held.batch.rows else sum(map(len, rows)))
+        commands.append(SendBatch(held.batch, rows))
     return state, tuple(commands)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ingestor.cost import Usage
 from ingestor.progress import Progress
 from state.events import Position
 
@@ -54,9 +55,16 @@ def run_summary(state: Progress, duration_s: float) -> dict[str, Any]:
         "checkpoint": position_json(state.lane.checkpoint),
         "batches_attempted": state.counts.batches_attempted,
         "ledger_writes": state.counts.ledger_writes,
+        "cost": _cost(state, duration_s),
         "duration_s": round(duration_s, 3),
         "error": state.failure,
     }
+
+
+def _cost(state: Progress, duration_s: float) -> dict[str, Any]:
+    counts = state.counts
+    used = Usage(counts.bytes_sent, counts.ledger_writes, counts.objects, duration_s)
+    return used.summary(counts.rows_committed)
 
 
 def skipped_summary(run_id: str, lane: str, checkpoint: Position | None, reason: str) -> dict[str, Any]:
