@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ingestor.cli_batches import batches
+from ingestor.cli_lane import checkpoint, ledger_recover, pause, resume
 from ingestor.cli_ledger import ledger
 from ingestor.cli_records import records
 from ingestor.cli_runs import runs
@@ -126,3 +127,7 @@ cli.add_command(serve)
 cli.add_command(ops)
 cli.add_command(runs)
 cli.add_command(ledger)
+ledger.add_command(ledger_recover)
+cli.add_command(pause)
+cli.add_command(resume)
+cli.add_command(checkpoint)

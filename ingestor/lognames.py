@@ -30,6 +30,12 @@ class LogName(StrEnum):
     SCHEMA_MISMATCH = "schema.mismatch"
     RECONCILE_DIFFERENCE = "reconcile.difference"
     AUTH_REFUSED = "auth.refused"
+    LANE_PAUSED = "lane.paused"
+    LANE_RESUMED = "lane.resumed"
+    LANE_RECOVERED = "lane.recovered"
+    CHECKPOINT_SET = "checkpoint.set"
+    RUN_ISOLATES = "run.isolates"
+    RECORD_ISOLATED = "record.isolated"
     LIBRARY_MESSAGE = "library.message"
 
 
@@ -56,6 +62,12 @@ MESSAGES: Mapping[LogName, str] = {
     LogName.SCHEMA_MISMATCH: "The message does not fit the table.",
     LogName.RECONCILE_DIFFERENCE: "Ledger and table differ.",
     LogName.AUTH_REFUSED: "A caller was refused.",
+    LogName.LANE_PAUSED: "A person paused a lane.",
+    LogName.LANE_RESUMED: "A person let a lane go on.",
+    LogName.LANE_RECOVERED: "A lane that was unfinished beyond its retention goes on.",
+    LogName.CHECKPOINT_SET: "A person moved a lane's checkpoint; what lies in between is not read.",
+    LogName.RUN_ISOLATES: "Runs before this one ended without a word here; what may end a process is done in another.",
+    LogName.RECORD_ISOLATED: "A record ends the process that handles it and is set aside.",
     LogName.LIBRARY_MESSAGE: "A library reported something.",
 }
 """One constant sentence per event, so that lines of one kind can be grouped; what varies stands in fields."""
