@@ -3,14 +3,14 @@
 import functools
 import getpass
 import json
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ingestor.ago import microseconds
 from ingestor.config import load
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 FAILED = 3
 """Exit code of a replay that failed in part."""
-_AGO = re.compile(r"(\d{1,6})([mhdw])")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 Result = TypeVar("Result")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -34,15 +32,10 @@ class Since(click.ParamType[int]):
         """Return microseconds since 1970."""
         if isinstance(value, int):
             return value
-        if ago := _AGO.fullmatch(value):
-            at = datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        else:
-            try:
-                at = datetime.fromisoformat(value)
-            except ValueError:
-                self.fail(f"{value!r} is no time; write 2026-02-01T06:00:00Z, or 6h for six hours ago", param, ctx)
-        at = at if at.tzinfo else at.replace(tzinfo=UTC)
-        return int(at.timestamp() * 1_000_000)
+        try:
+            return microseconds(value, datetime.now(UTC))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 def filter_options(command: Command) -> Command:

@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from ingestor.replay import Replayed, Selection
+from ingestor.replay import Repaired, Replayed, Selection
 from ingestor.replay_bulk import MAX_PER_S
 from ops import receipts
 from ops.auth import acting_email
@@ -64,16 +64,24 @@ def reopen(batch_id: str, *, reason: str, key: str = "") -> Receipt:
 
 def replay_records(batch_id: str, lines: bytes | None = None, *, reason: str) -> Receipt:
     """Append repaired records (JSON lines), or without any those that are open. `outcome.lines` has each."""
-    actor = acting_email()
-    done = service().replayer.replay_records(batch_id, lines, actor=actor, reason=reason)
+    return _of_repair(service().replayer.replay_records(batch_id, lines, actor=acting_email(), reason=reason), reason)
+
+
+def try_records(batch_id: str, lines: bytes | None = None, *, reason: str) -> Receipt:
+    """Encode repaired records and say what would become of each; change nothing, write nothing: it has no name."""
+    done = service().replayer.replay_records(batch_id, lines, actor=acting_email(), reason=reason, dry_run=True)
+    return _of_repair(done, reason)
+
+
+def _of_repair(done: Repaired, reason: str) -> Receipt:
     return Receipt(
         receipt=f"ops-{done.version}" if done.version else "",
         action="replay_records",
         status="done" if done.ok else "failed",
-        actor=actor,
+        actor=acting_email(),
         reason=reason,
         at_us=of_entry(done.version).at_us if done.version else 0,
-        batch_id=batch_id,
+        batch_id=done.batch_id,
         outcome={"lines": [asdict(line) for line in done.lines], "open_records": done.open_records},
     )
 

@@ -8,8 +8,8 @@ Two independent checks of everything that is not GET, HEAD or OPTIONS:
   `SameSite=Strict`, `HttpOnly` cookie, in the field `csrf_token` or the header `X-CSRF-Token`. Another site can make a
   browser send the cookie, never read it; the `__Host-` prefix keeps sister domains from setting it.
 
-A program with a bearer token that sends JSON needs neither: no browser can be made to send that token. Nothing is
-stored, so any instance can check what another handed out.
+A program with a bearer token that sends JSON, or nothing, needs neither: no browser can be made to send that token.
+Nothing is stored, so any instance can check what another handed out.
 """
 
 import hmac
@@ -66,7 +66,7 @@ def protect(app: Flask) -> None:
 def _check() -> None:
     require_same_site(request.headers.get, request.host)
     is_browser = "Sec-Fetch-Site" in request.headers or "Origin" in request.headers
-    is_program = not is_browser and request.mimetype == _JSON
+    is_program = not is_browser and (request.mimetype == _JSON or not (request.mimetype or request.content_length))
     if not is_program and not _token_fits():
         raise CallerRefused(FORBIDDEN, "csrf", "the form's token is missing or not this browser's: load the page again")
 

@@ -1,11 +1,18 @@
 """The operators' application on the replays' unit world: a ledger in memory, a bucket and a table of dictionaries."""
 
 import io
+import json
+from dataclasses import dataclass
 from typing import Any
 
+from flask.testing import FlaskClient
+
+from ingestor.callers import Callers
 from ingestor.config import Config, load
 from ingestor.logs import configure
 from ops.service import Service
+from ops.web import create_app
+from tests.dead import Desk
 
 BASE = {
     "GCP_PROJECT_ID": "demo-project",
@@ -25,3 +32,34 @@ def config(**changed: str) -> Config:
 
 def service(configured: Config, **how: Any) -> Service:
     return Service(configured, configure("ingestor", configured.pipeline_id, stream=io.StringIO()), **how)
+
+
+@dataclass
+class Office:
+    """The application on a desk in memory, and callers of every kind."""
+
+    desk: Desk
+    client: FlaskClient
+    log: io.StringIO
+
+    def get(self, path: str, **how: Any) -> Any:
+        return self.client.get(path, **how)
+
+    def post(self, path: str, body: Any = None, **how: Any) -> Any:
+        return self.client.post(path, **({} if body is None else {"json": body}), **how)
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in self.log.getvalue().splitlines()]
+        return [line for line in lines if line["event"] == name]
+
+
+def office(callers: Callers | None = None, **settings: str) -> Office:
+    desk, log, configured = Desk(), io.StringIO(), config(**settings)
+    held = Service(
+        configured,
+        configure("ingestor", configured.pipeline_id, "DEBUG", stream=log),
+        open_replayer=desk.replayer,
+    )
+    app = create_app(service=held, callers=callers)
+    app.testing = False
+    return Office(desk, app.test_client(), log)

@@ -1,0 +1,335 @@
+"""The API on a desk in memory: what is asked is answered, what is done is in the ledger and has a receipt."""
+
+from typing import Any
+
+import pytest
+
+from ops.masking import MASK
+from state.events import OPS_LANE
+from state.verify import verify_lane
+from tests.dead import REFUSED, batch_of, flight
+from tests.unit.ops.apps import Office, office
+
+UNKNOWN = "f" * 32
+BAD = flight(1, dep_time="early")
+
+
+def with_dead(count: int = 1, **settings: str) -> tuple[Office, list[str]]:
+    here = office(None, **settings)
+    run = here.desk.lane()
+    ids = [run.dead(batch_of([flight(n), flight(n + 1)], start=f"c{n}")) for n in range(count)]
+    run.finish()
+    return here, ids
+
+
+def with_rejected(**settings: str) -> tuple[Office, str]:
+    here = office(None, **settings)
+    run = here.desk.lane()
+    batch_id = run.committed(batch_of([flight(0), BAD, BAD]))
+    run.finish()
+    return here, batch_id
+
+
+def whole(here: Office) -> bool:
+    return verify_lane(here.desk.journal, "flights", OPS_LANE, retention_days=90) == []
+
+
+def test_a_dead_batch_is_listed_shown_planned_and_replayed_and_the_receipt_can_be_asked_for() -> None:
+    here, (batch_id,) = with_dead()
+    (listed,) = here.get("/api/batches?status=DEAD_LETTERED&since=&page=").json["items"]
+    assert (listed["batch_id"], listed["rows"], listed["error_code"]) == (batch_id, 2, "INVALID_ARGUMENT")
+    shown = here.get(f"/api/batches/{batch_id}").json
+    assert [each["event"] for each in shown["history"]] == ["batch_attempted", "batch_dead_lettered"]
+    assert shown["stored"]["rows"] == 2
+    rows = here.get(f"/api/batches/{batch_id}/rows?limit=1").json
+    assert (rows["items"][0]["flight"], rows["next"]) == (0, "1")
+    assert here.get(f"/api/batches/{batch_id}/rows?page=1").json["items"][0]["flight"] == 1
+    plan = here.post(f"/api/batches/{batch_id}/replay", {"reason": "look", "dry_run": True}).json
+    assert (plan["outcome"]["rows"], plan["receipt"], here.desk.status(batch_id)) == (2, "", "DEAD_LETTERED")
+    done = here.post(f"/api/batches/{batch_id}/replay", {"reason": "mended"}).json
+    assert (done["status"], done["actor"], done["reason"], done["outcome"]["rows"]) == (
+        "done",
+        "local@localhost",
+        "mended",
+        2,
+    )
+    assert here.desk.status(batch_id) == "COMMITTED"
+    again = here.get(f"/api/receipts/{done['receipt']}").json
+    assert (again["action"], again["batch_id"], again["actor"], again["reason"], again["at_us"]) == (
+        "replay",
+        batch_id,
+        "local@localhost",
+        "mended",
+        done["at_us"],
+    )
+    assert whole(here)
+
+
+def test_a_replay_that_bigquery_refuses_is_answered_and_says_so() -> None:
+    here, (batch_id,) = with_dead()
+    here.desk.table.otherwise = REFUSED
+    done = here.post(f"/api/batches/{batch_id}/replay", {"reason": "try"})
+    assert (done.status_code, done.json["status"], done.json["outcome"]["code"]) == (200, "failed", "INVALID_ARGUMENT")
+    assert here.get(f"/api/receipts/{done.json['receipt']}").json["status"] == "failed"
+
+
+def test_discard_and_reopen_leave_receipts_and_the_rules_answer_409_in_words() -> None:
+    here, (batch_id,) = with_dead()
+    done = here.post(f"/api/batches/{batch_id}/discard", {"reason": "not wanted"}).json
+    assert (done["action"], done["status"], here.desk.status(batch_id)) == ("discard", "done", "DISCARDED")
+    refused = here.post(f"/api/batches/{batch_id}/replay", {"reason": "r"})
+    assert (refused.status_code, refused.mimetype) == (409, "application/problem+json")
+    assert "reopen it first" in refused.json["detail"]
+    back = here.post(f"/api/batches/{batch_id}/reopen", {"reason": "wanted"}).json
+    assert (back["action"], here.desk.status(batch_id)) == ("reopen", "DEAD_LETTERED")
+    assert [here.get(f"/api/receipts/{each['receipt']}").json for each in (done, back)] == [done, back]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("replay", {"reason": "r"}),
+        ("discard", {"reason": "r"}),
+        ("records/discard", {"reason": "r", "indexes": [0]}),
+        ("records/replay", {"reason": "r"}),
+    ],
+)
+def test_no_action_is_taken_without_a_reason(path: str, body: dict[str, Any]) -> None:
+    here, (batch_id,) = with_dead()
+    for reason in (None, "", 7, "x" * 501, "two\nlines"):
+        changed = {k: v for k, v in {**body, "reason": reason}.items() if v is not None}
+        answer = here.post(f"/api/batches/{batch_id}/{path}", changed)
+        assert (answer.status_code, answer.mimetype) == (422, "application/problem+json")
+        assert "reason" in answer.json["detail"]
+    assert here.desk.status(batch_id) == "DEAD_LETTERED"
+    assert here.desk.journal.read_snapshot(OPS_LANE) is None
+
+
+def test_a_key_makes_a_request_that_is_sent_twice_act_once() -> None:
+    here, (first, second) = with_dead(2)
+    here.desk.table.otherwise = REFUSED
+    key = {"Idempotency-Key": "k1"}
+    answers = [here.post(f"/api/batches/{first}/replay", {"reason": "r"}, headers=key).json for _ in range(3)]
+    assert len(here.desk.table.requests) == 1
+    assert len({answer["receipt"] for answer in answers}) == 1
+    assert [answer["outcome"]["already"] for answer in answers] == [False, True, True]
+    discarded = [here.post(f"/api/batches/{second}/discard", {"reason": "r"}, headers=key).json for _ in range(2)]
+    assert discarded[0] == discarded[1]
+    assert here.post(f"/api/batches/{second}/discard", {"reason": "r"}).status_code == 409
+    reopened = [here.post(f"/api/batches/{second}/reopen", {"reason": "r"}, headers=key).json for _ in range(2)]
+    assert reopened[0] == reopened[1]
+    bulk = [here.post("/api/replay", {"reason": "r"}, headers=key) for _ in range(2)]
+    assert bulk[0].json == bulk[1].json
+    other = here.post("/api/replay", {"reason": "r", "limit": 1}, headers=key)
+    assert (other.status_code, "something else" in other.json["detail"]) == (409, True)
+    assert whole(here)
+
+
+def test_a_bulk_replay_is_accepted_under_a_receipt_sends_nothing_yet_and_goes_on_by_further_calls() -> None:
+    here, ids = with_dead(5)
+    plan = here.post("/api/replay", {"reason": "r", "dry_run": True, "limit": 3})
+    assert (plan.status_code, plan.json["matching"], plan.json["sendable"]) == (200, 5, 3)
+    accepted = here.post("/api/replay", {"status": "DEAD_LETTERED", "reason": "mended"})
+    assert (accepted.status_code, accepted.json["status"], accepted.json["counts"]["pending"]) == (202, "open", 5)
+    assert (here.desk.table.requests, here.desk.status(ids[0])) == ([], "DEAD_LETTERED")
+    where = accepted.headers["Location"]
+    assert here.post(f"{where}/stop").json["status"] == "stopped"
+    done = here.post(f"{where}/continue", {"reason": "go on"}).json
+    assert (done["status"], done["counts"]["succeeded"]) == ("done", 5)
+    told = here.get(f"{where}?limit=2&page=4").json
+    assert [each["batch_id"] for each in told["outcome"]["items"]] == ids[4:]
+    assert (told["status"], told["actor"], told["reason"]) == ("done", "local@localhost", "mended")
+    (listed,) = here.get("/api/receipts").json["items"]
+    assert (listed["receipt"], listed["counts"]["succeeded"]) == (told["receipt"], 5)
+    nothing = here.post("/api/replay", {"reason": "r"})
+    assert (nothing.status_code, nothing.json["receipt"], nothing.json["status"]) == (202, "", "done")
+
+
+def test_one_request_works_on_a_bulk_replay_only_so_long() -> None:
+    here, _ = with_dead(100)
+    where = here.post("/api/replay", {"reason": "r"}).headers["Location"]
+    first = here.post(f"{where}/continue").json
+    assert (first["status"], first["counts"]["succeeded"]) == ("open", 40)
+    assert here.post(f"{where}/continue").json["counts"]["succeeded"] == 80
+    assert here.post(f"{where}/continue").json["status"] == "done"
+
+
+def test_filters_are_those_of_the_list_and_a_misspelt_one_is_refused() -> None:
+    here, ids = with_dead(4)
+    run = here.desk.lane(lane="1", run_id="run-2")
+    other = run.dead(batch_of([flight(9)], start="x", lane="1"))
+    run.finish()
+    assert [each["batch_id"] for each in here.get("/api/batches?lane=1").json["items"]] == [other]
+    assert [each["batch_id"] for each in here.get("/api/batches?run=run-2").json["items"]] == [other]
+    fingerprint = here.get("/api/batches?lane=1").json["items"][0]["fingerprint"]
+    assert len(here.get(f"/api/batches?fingerprint={fingerprint}").json["items"]) == 5
+    assert here.get("/api/batches?since=2030-01-01").json["items"] == []
+    assert here.get("/api/batches?until=2020-01-01T00:00:00Z").json["items"] == []
+    first = here.get("/api/batches?limit=2&status=DEAD_LETTERED").json
+    rest = here.get(f"/api/batches?limit=200&status=DEAD_LETTERED&page={first['next']}").json
+    found = [each["batch_id"] for each in first["items"] + rest["items"]]
+    assert (sorted(found), rest["next"]) == (sorted([*ids, other]), None)
+    for wrong in (
+        "statis=DEAD_LETTERED",
+        "status=dead",
+        "since=yesterday",
+        "limit=0",
+        "limit=x",
+        "page=~",
+        "page=../x",
+    ):
+        answer = here.get(f"/api/batches?{wrong}")
+        assert (answer.status_code, answer.mimetype) == (422, "application/problem+json"), wrong
+    assert here.post("/api/replay", {"reason": "r", "fingerprnt": fingerprint}).status_code == 422
+    assert here.post("/api/replay", {"reason": "r", "lane": "2", "dry_run": True}).json["matching"] == 0
+
+
+def test_runs_are_listed_filtered_and_shown() -> None:
+    here, ids = with_dead(2)
+    run = here.desk.lane(lane="1", run_id="run-2")
+    run.finish()
+    assert [each["run_id"] for each in here.get("/api/runs").json["items"]] == ["run-2", "run-1"]
+    assert [each["run_id"] for each in here.get("/api/runs?lane=0&status=complete").json["items"]] == ["run-1"]
+    page = here.get("/api/runs?limit=1").json
+    assert [each["run_id"] for each in here.get(f"/api/runs?page={page['next']}").json["items"]] == ["run-1"]
+    assert here.get("/api/runs?since=2030-01-01").json == {"items": [], "next": None}
+    shown = here.get("/api/runs/run-1").json
+    assert (shown["run"]["status"], len(shown["batches"])) == ("complete", len(ids))
+
+
+def test_what_is_not_known_is_404_and_what_is_no_id_is_422() -> None:
+    here, _ = with_dead()
+    for path in (f"batches/{UNKNOWN}", f"batches/{UNKNOWN}/rows", f"batches/{UNKNOWN}/records", "runs/none"):
+        assert here.get(f"/api/{path}").status_code == 404
+    for path in ("receipts/ops-99", "receipts/replay-0123456789abcdef"):
+        assert here.get(f"/api/{path}").status_code == 404
+    for action in ("replay", "discard", "reopen", "records/replay"):
+        assert here.post(f"/api/batches/{UNKNOWN}/{action}", {"reason": "r"}).status_code == 404
+    assert here.post("/api/receipts/replay-0123456789abcdef/continue").status_code == 404
+    for path in ("batches/x", "batches/..%2f..%2fruns", "runs/%00", "receipts/__x__", "batches/" + "F" * 32):
+        assert here.get(f"/api/{path}").status_code in {404, 422}, path
+
+
+def test_rejected_records_are_listed_tried_repaired_and_discarded() -> None:
+    here, batch_id = with_rejected()
+    found = here.get(f"/api/batches/{batch_id}/records").json["items"]
+    assert [(each["row_index"], each["state"], each["field"]) for each in found] == [
+        (1, "open", "dep_time"),
+        (2, "open", "dep_time"),
+    ]
+    good = {"row_index": 1, "record": {**found[0]["record"], "dep_time": 517}}
+    tried = here.post(f"/api/batches/{batch_id}/records/replay", {"reason": "r", "dry_run": True, "records": [good]})
+    assert [line["state"] for line in tried.json["outcome"]["lines"]] == ["planned"]
+    assert here.desk.table.rows == []
+    done = here.post(f"/api/batches/{batch_id}/records/replay", {"reason": "repaired", "records": [good]}).json
+    assert [(line["index"], line["state"]) for line in done["outcome"]["lines"]] == [(1, "landed")]
+    assert here.get(f"/api/receipts/{done['receipt']}").json["reason"] == "repaired"
+    again = here.post(f"/api/batches/{batch_id}/records/replay", {"reason": "repaired", "records": [good]}).json
+    assert [line["state"] for line in again["outcome"]["lines"]] == ["already"]
+    key = {"Idempotency-Key": "d"}
+    gone = [
+        here.post(f"/api/batches/{batch_id}/records/discard", {"reason": "n", "indexes": [2]}, headers=key).json
+        for _ in range(2)
+    ]
+    assert gone[0] == gone[1]
+    states = [each["state"] for each in here.get(f"/api/batches/{batch_id}/records").json["items"]]
+    assert states == ["landed", "discarded"]
+    failed = here.post(
+        f"/api/batches/{batch_id}/records/replay", {"reason": "r", "records": [{"row_index": 0, "record": {}}]}
+    )
+    assert (failed.json["status"], failed.json["receipt"]) == ("failed", "")
+
+
+def test_masked_fields_are_hidden_everywhere_and_survive_a_repair() -> None:
+    here, batch_id = with_rejected(MASK_FIELDS="dep_time,month")
+    records = here.get(f"/api/batches/{batch_id}/records")
+    assert "early" not in records.text
+    record = records.json["items"][0]["record"]
+    assert (record["dep_time"], record["month"], records.json["items"][0]["reason"]) == (MASK, MASK, "(hidden)")
+    repair = {"row_index": 1, "record": {**record, "dep_time": 517}}
+    done = here.post(f"/api/batches/{batch_id}/records/replay", {"reason": "r", "records": [repair]}).json
+    assert done["outcome"]["lines"][0]["state"] == "landed"
+    here, (dead,) = with_dead(MASK_FIELDS="flight")
+    assert here.get(f"/api/batches/{dead}/rows").json["items"][0]["flight"] == MASK
+
+
+def test_status_says_what_a_person_asks_first() -> None:
+    here, _ = with_dead(2)
+    status = here.get("/api/status").json
+    assert status["pipeline"] == "flights"
+    assert status["dead_letters"]["DEAD_LETTERED"] == {"batches": 2, "more": False}
+    assert [lane["lane"] for lane in status["lanes"]] == ["0"]
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        (b"{", "application/json", 400),
+        (b'{"reason": NaN}', "application/json", 400),
+        (b'{"reason": "\\ud800"}', "application/json", 400),
+        (b"[" * 100_000, "application/json", 400),
+        (b"[]", "application/json", 422),
+        (b'"{}"', "application/json", 422),
+        (b"reason=r", "application/x-www-form-urlencoded", 403),
+        (b"{}", "text/plain", 403),
+    ],
+)
+def test_a_body_that_is_no_json_object_is_refused_before_anything_happens(
+    body: bytes, content_type: str, status: int
+) -> None:
+    here, (batch_id,) = with_dead()
+    answer = here.post(f"/api/batches/{batch_id}/replay", data=body, content_type=content_type)
+    assert (answer.status_code, answer.mimetype) == (status, "application/problem+json")
+    assert here.desk.status(batch_id) == "DEAD_LETTERED"
+
+
+def test_what_is_too_large_is_refused() -> None:
+    here, (batch_id,) = with_dead()
+    answer = here.post(f"/api/batches/{batch_id}/replay", data=b" " * (16 * 2**20 + 1), content_type="application/json")
+    assert answer.status_code == 413
+
+
+def test_a_service_that_is_away_is_503_and_a_fault_is_500_without_a_word_of_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here, (batch_id,) = with_dead()
+    here.desk.publish_fails = True
+    assert here.post(f"/api/batches/{batch_id}/replay", {"reason": "r"}).json["status"] == "failed"
+    assert here.post("/api/batches/" + batch_id + "/discard", {"reason": "r"}).status_code == 503
+    monkeypatch.setattr(here.desk.journal, "read_batch", lambda _: 1 / 0)
+    answer = here.get(f"/api/batches/{batch_id}")
+    assert (answer.status_code, "division" in answer.text) == (500, False)
+    assert [line["severity"] for line in here.events("library.message")][-1] == "ERROR"
+
+
+def test_the_document_names_every_route_of_the_contract_with_examples() -> None:
+    document = office().get("/api/openapi.json").json
+    assert document["openapi"].startswith("3.1")
+    routes = {(method, path) for path, item in document["paths"].items() for method in item}
+    one, records = "/api/batches/{batch_id}", "/api/batches/{batch_id}/records"
+    assert routes >= {
+        ("get", "/api/status"),
+        ("get", "/api/runs"),
+        ("get", "/api/runs/{run_id}"),
+        ("get", "/api/batches"),
+        ("get", one),
+        ("get", f"{one}/rows"),
+        ("post", f"{one}/replay"),
+        ("post", "/api/replay"),
+        ("get", "/api/receipts/{receipt}"),
+        ("post", "/api/receipts/{receipt}/continue"),
+        ("post", "/api/receipts/{receipt}/stop"),
+        ("post", f"{one}/discard"),
+        ("post", f"{one}/reopen"),
+        ("get", records),
+        ("post", f"{records}/replay"),
+    }
+    bodies = [
+        item["post"]["requestBody"]["content"]["application/json"]["schema"]
+        for item in document["paths"].values()
+        if "post" in item
+    ]
+    assert all("$ref" in body for body in bodies)
+    schemas = document["components"]["schemas"]
+    assert schemas["ReplayBody"]["properties"]["reason"]["example"]
+    assert all(operation["summary"] for item in document["paths"].values() for operation in item.values())
