@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Protocol, cast
 
-from bench import append, end_to_end, ledger, memory, startup
+from bench import append, encode, end_to_end, ledger, memory, startup
 from bench.results import LATEST, Result, circumstances, keep
 from bench.world import RunFailedError, World
 from ops.local.process import ROOT, ServiceError
@@ -25,7 +25,9 @@ class Benchmark(Protocol):
     measure: Callable[[World, int], Result]
 
 
-BENCHMARKS = {module.NAME: cast("Benchmark", module) for module in (append, end_to_end, ledger, memory, startup)}
+BENCHMARKS = {
+    module.NAME: cast("Benchmark", module) for module in (append, encode, end_to_end, ledger, memory, startup)
+}
 
 
 def main() -> int:

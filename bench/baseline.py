@@ -171,10 +171,11 @@ def parts(url: str) -> dict[str, float]:
     """Return rows and CPU seconds of decoding, encoding and digesting alone."""
     from ingestor.batch import row_digest  # noqa: PLC0415 - the peer's environment has none of these
     from ingestor.decode import decode, records_at  # noqa: PLC0415
-    from ingestor.encode import Encoder, Rejection  # noqa: PLC0415
+    from ingestor.encode import Rejection  # noqa: PLC0415
+    from ingestor.encode_fast import FastEncoder  # noqa: PLC0415
     from ingestor.messages import message_class  # noqa: PLC0415
 
-    encode = Encoder(message_class("flights.Flight")).encode
+    encode = FastEncoder(message_class("flights.Flight")).encode
     bodies = [
         requests.get(url, params={"cursor": str(at)}, timeout=TIMEOUT_S).content for at in range(0, 100_000, 5000)
     ]
