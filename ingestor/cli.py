@@ -13,6 +13,7 @@ import click
 from ingestor.cli_batches import batches
 from ingestor.cli_lane import checkpoint, ledger_recover, pause, resume
 from ingestor.cli_ledger import ledger
+from ingestor.cli_reconcile import reconcile_command
 from ingestor.cli_records import records
 from ingestor.cli_runs import runs
 from ingestor.cli_schema import schema
@@ -126,6 +127,7 @@ cli.add_command(status_command)
 cli.add_command(serve)
 cli.add_command(ops)
 cli.add_command(runs)
+cli.add_command(reconcile_command)
 cli.add_command(ledger)
 ledger.add_command(ledger_recover)
 cli.add_command(pause)

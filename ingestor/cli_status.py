@@ -1,12 +1,12 @@
 """`ingestor status`: one screen that says whether data is flowing."""
 
 import json
-import time
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
+from ingestor.cli_replay import with_journal
 from ingestor.config import load
 
 
@@ -14,17 +14,10 @@ from ingestor.config import load
 @click.option("--json", "as_json", is_flag=True)
 def status_command(*, as_json: bool) -> None:
     """Show checkpoint, lag, batches in doubt, dead letters and the last runs of every lane."""
-    from ingestor.bootstrap import open_journal, open_ledger  # noqa: PLC0415 - Google's clients cost a second
-    from ingestor.status import status  # noqa: PLC0415 - likewise
+    from ingestor.views import status_of  # noqa: PLC0415 - Google's clients cost a second
 
     config = load()
-    journal = open_journal(config)
-    try:
-        found = status(
-            journal, lambda lane: open_ledger(config, journal, lane), time.time_ns() // 1000, config.ledger_stale_s
-        )
-    finally:
-        journal.close()
+    found = with_journal(lambda journal: status_of(config, journal))
     click.echo(json.dumps(found) if as_json else "\n".join(_lines(found)))
 
 

@@ -24,6 +24,13 @@ LEDGER_CLUSTER_COLUMN = "batch_id"
 LEDGER_MESSAGE = "ingestor.LedgerStatement"
 
 
+LATEST_STATEMENT = f"""ROW_NUMBER() OVER (
+      PARTITION BY `batch_id`
+      ORDER BY CASE WHEN `lane` = '{OPERATORS_LANE}' THEN 1 ELSE 0 END DESC, `version` DESC
+    ) = 1"""
+"""Tells the statement about a batch that counts."""
+
+
 def ledger_id(table_id: str) -> str:
     """Return the name of the ledger table."""
     return f"{table_id}_ledger"
@@ -75,10 +82,7 @@ WHERE `_ingest_batch_id` IN (
     SELECT `batch_id`, `status`
     FROM {quoted(project, dataset, ledger_id(table_id))}
     WHERE TRUE
-    QUALIFY ROW_NUMBER() OVER (
-      PARTITION BY `batch_id`
-      ORDER BY CASE WHEN `lane` = '{OPERATORS_LANE}' THEN 1 ELSE 0 END DESC, `version` DESC
-    ) = 1
+    QUALIFY {LATEST_STATEMENT}
   )
   WHERE `status` = 'COMMITTED'
 )

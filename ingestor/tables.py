@@ -167,10 +167,10 @@ class Tables:
                 for statement in emulated.statements(self.project, self.dataset, table_id, before, columns):
                     _rows(client, statement, bounds)
 
-    def query(self, sql: str) -> list[dict[str, Any]]:
-        """Run a query and return its rows by column name."""
+    def query(self, sql: str, *, wait_s: float = CALL_S) -> list[dict[str, Any]]:
+        """Run a query and return its rows by column name; `wait_s` is the time for its result."""
         try:
-            return self._call(lambda client, bounds: _rows(client, sql, bounds), "")
+            return self._call(lambda client, bounds: _rows(client, sql, bounds, wait_s), "")
         except (exceptions.BadRequest, exceptions.NotFound) as error:
             raise self._refused("", error) from error
 
@@ -230,9 +230,9 @@ class Tables:
         return f"{self.project}.{self.dataset}.{table_id}".rstrip(".")
 
 
-def _rows(client: bigquery.Client, sql: str, bounds: dict[str, Any]) -> list[dict[str, Any]]:
+def _rows(client: bigquery.Client, sql: str, bounds: dict[str, Any], wait_s: float = CALL_S) -> list[dict[str, Any]]:
     job = client.query(sql, job_retry=None, **bounds)
-    return [dict(row.items()) for row in job.result(job_retry=None, **bounds)]
+    return [dict(row.items()) for row in job.result(job_retry=None, **{**bounds, "timeout": wait_s})]
 
 
 def _is_transient(error: Exception) -> bool:

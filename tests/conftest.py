@@ -93,6 +93,11 @@ def gcs_url() -> str:
 @pytest.fixture
 def dataset(bigquery: BigQueryHosts) -> str:
     """A fresh dataset of the project `test-project`."""
+    return fresh_dataset(bigquery)
+
+
+def fresh_dataset(bigquery: BigQueryHosts) -> str:
+    """Make a dataset and return its name, for those that share one."""
     name = f"d{uuid.uuid4().hex[:12]}"
     body = {"datasetReference": {"projectId": PROJECT, "datasetId": name}}
     request_json("POST", f"http://{bigquery.rest_host}/bigquery/v2/projects/{PROJECT}/datasets", body)
