@@ -19,6 +19,7 @@ from ingestor.cli_runs import runs
 from ingestor.cli_schema import schema
 from ingestor.cli_serve import ops, serve
 from ingestor.cli_status import status_command
+from ingestor.cli_why import why_command
 from ingestor.config import Config, load
 from ingestor.errors import ConfigurationError, IngestorError
 from state.errors import LedgerError
@@ -128,6 +129,7 @@ cli.add_command(serve)
 cli.add_command(ops)
 cli.add_command(runs)
 cli.add_command(reconcile_command)
+cli.add_command(why_command)
 cli.add_command(ledger)
 ledger.add_command(ledger_recover)
 cli.add_command(pause)

@@ -13,10 +13,12 @@ from state.errors import Refused
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ingestor.replay_views import ShownBatch
+    from ingestor.replay_views import Happened, ShownBatch
     from state.journal import Document, Journal
 
 STATUSES = ("ATTEMPTED", "COMMITTED", "DEAD_LETTERED", "SUPERSEDED", "REPLAYING", "DISCARDED")
+
+HISTORY_COLUMNS = ("at", "lane", "version", "event", "run", "what")
 
 
 @click.group()
@@ -120,24 +122,16 @@ def _print_batch(found: "ShownBatch") -> None:
     if found.problem:
         click.echo(f"stored             {found.problem}")
     click.echo()
-    columns = ("at", "lane", "version", "event", "run", "what")
-    print_table(
-        columns,
-        [
-            (
-                stamp(e.at_us),
-                e.lane,
-                str(e.version),
-                e.event,
-                e.run_id,
-                ", ".join(f"{k}={v}" for k, v in e.details.items()),
-            )
-            for e in found.history
-        ],
-    )
+    print_table(HISTORY_COLUMNS, [history_cells(each) for each in found.history])
     if found.rows:
         click.echo()
         print_table(*table_of(found.rows))
+
+
+def history_cells(each: "Happened") -> tuple[str, ...]:
+    """Return an event of a batch's history as a line of `HISTORY_COLUMNS`."""
+    details = ", ".join(f"{name}={value}" for name, value in each.details.items())
+    return stamp(each.at_us), each.lane, str(each.version), each.event, each.run_id, details
 
 
 def _as_text(value: object) -> str:

@@ -18,7 +18,9 @@ from state.fold import Statement
 from state.journal import Journal
 
 if TYPE_CHECKING:
-    from ingestor.reconcile import Reconciliation
+    from ingestor.reconcile import Books, Reconciliation
+    from ingestor.tables import Tables
+    from ingestor.why import Why
 
 QUERY_WAIT_S = 300.0
 """A question over many partitions may take minutes."""
@@ -41,20 +43,11 @@ def reconciliation_of(config: Config, journal: Journal, log: Log, since_us: int 
     Raises:
         LedgerError, BigQueryUnavailable, SchemaMismatch: ledger or table cannot be asked.
     """
-    from ingestor.reconcile import Books, reconcile  # noqa: PLC0415 - only here
+    from ingestor.reconcile import reconcile  # noqa: PLC0415 - only here
 
-    table = f"{config.gcp_project_id}.{config.bq_dataset_id}.{config.bq_table_id}"
     horizon_us = _now_us() - config.ledger_retention_days * _DAY_US
     with open_tables(config) as tables:
-        books = Books(
-            journal=journal,
-            pipeline=config.pipeline_id,
-            query=lambda sql: tables.query(sql, wait_s=QUERY_WAIT_S),
-            table=table,
-            ledger_table=ledger_id(table),
-            owed=lambda: _owed(config, journal),
-        )
-        found = reconcile(books, max(since_us or 0, horizon_us))
+        found = reconcile(_books(config, journal, tables), max(since_us or 0, horizon_us))
     for each in found.differences[:LOGGED_DIFFERENCES]:
         log(
             LogName.RECONCILE_DIFFERENCE,
@@ -83,6 +76,33 @@ def reconciliation_json(found: "Reconciliation", *, with_all: bool = False) -> d
         "totals": found.totals(),
         "items": [{**asdict(each), "problems": list(each.problems)} for each in items],
     }
+
+
+def why_of(config: Config, journal: Journal, batch_id: str, row_index: int) -> "Why":
+    """Return one row's story.
+
+    Raises:
+        Refused: this can be no batch's id, or the batch has no such record.
+        LedgerError, BigQueryUnavailable, SchemaMismatch: ledger or table cannot be asked.
+    """
+    from ingestor.why import why  # noqa: PLC0415 - likewise
+
+    with open_tables(config) as tables:
+        return why(_books(config, journal, tables), batch_id, row_index)
+
+
+def _books(config: Config, journal: Journal, tables: "Tables") -> "Books":
+    from ingestor.reconcile import Books  # noqa: PLC0415 - likewise
+
+    table = f"{config.gcp_project_id}.{config.bq_dataset_id}.{config.bq_table_id}"
+    return Books(
+        journal=journal,
+        pipeline=config.pipeline_id,
+        query=lambda sql: tables.query(sql, wait_s=QUERY_WAIT_S),
+        table=table,
+        ledger_table=ledger_id(table),
+        owed=lambda: _owed(config, journal),
+    )
 
 
 def _owed(config: Config, journal: Journal) -> Iterator[Statement]:
