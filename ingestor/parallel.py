@@ -35,8 +35,7 @@ class ParallelPages:
             self._ask(offset, cursor)
         for number in range(1, len(self._sources)):
             self._ask(offset + number * self._stride, None)
-        page = self._ahead[offset].result()
-        del self._ahead[offset]
+        page = self._ahead.pop(offset).result()
         if page.next_cursor is None:
             self._forget()
         elif len(page.records) < self._stride:
