@@ -46,7 +46,7 @@ def _narrow(chance: random.Random, number: int) -> Record:
         "name": f"name {chance.randrange(10_000)}",
         "amount": chance.randrange(1_000_000) / 100,
         "active": chance.choice((True, False)),
-        "seen_at": _instant(chance),
+        "visits": chance.randrange(1_000),
     }
 
 

@@ -8,6 +8,8 @@ function of everything that makes a batch what it is, so equal ids mean equal ro
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cache
+from itertools import islice
 
 from ingestor.decode import canonical_json
 from ingestor.descriptor import METADATA_FIELDS
@@ -17,6 +19,8 @@ from ingestor.unread import Unread, record_digest
 from state.events import DIGEST_SIZE, BatchAttempted, Position
 
 Encode = Callable[[object], bytes | Rejection]
+_BEFORE = {kind: len(kind).to_bytes(4, "big") + kind + DIGEST_SIZE.to_bytes(4, "big") for kind in (b"row", b"rejected")}
+"""What stands before a digest in what a batch id is the hash of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +109,9 @@ def fill(draft: Draft, rest: Unread, encode: Encode, limits: Limits) -> tuple[Dr
     Returns:
         The draft, what is left of the page, and whether the draft is full.
     """
-    outcomes, size, offset = list(draft.outcomes), draft.size_bytes, rest.offset
-    full = len(outcomes) >= limits.rows
-    while not full and offset < len(rest.records):
-        record = rest.records[offset]
+    outcomes, size = list(draft.outcomes), draft.size_bytes
+    records, before = rest.records, rest.offset - len(outcomes)
+    for record in islice(records, rest.offset, rest.offset + max(0, limits.rows - len(outcomes))):
         outcome = encode(record)
         if isinstance(outcome, Rejection):
             taken: bytes | RejectedRecord = RejectedRecord(len(outcomes), record, outcome)
@@ -119,11 +122,13 @@ def fill(draft: Draft, rest: Unread, encode: Encode, limits: Limits) -> tuple[Dr
             full = True
             break
         outcomes.append(taken)
-        size, offset = size + cost, offset + 1
+        size += cost
+    else:
         full = len(outcomes) >= limits.rows
+    offset = before + len(outcomes)
     rest_after = replace(rest, offset=offset)
     end = rest_after.position if offset > rest.offset or rest.exhausted else draft.end
-    tail = _tail_before(draft, rest) + rest.records[rest.offset : offset]
+    tail = _tail_before(draft, rest) + records[rest.offset : offset]
     tail = tail[max(0, len(tail) - end.taken) :]
     within = end if rest.page.trail is not None else Position(rest.page.cursor, rest.taken + offset)
     segment = Segment(len(draft.outcomes), rest.offset, rest.originals, rest.page.request)
@@ -144,12 +149,10 @@ def batch_id(pipeline: str, lane: str, epoch: int, start: Position, digests: Ite
     `digests` yields, in source order, `(b"row", row_digest)` or `(b"rejected", record_digest)`.
     """
     cursor = b"" if start.cursor is None else b"=" + start.cursor.encode("utf-8", "surrogatepass")
-    hashed = hashlib.sha256()
-    for part in (pipeline.encode(), lane.encode(), str(epoch).encode(), cursor, str(start.taken).encode()):
-        hashed.update(len(part).to_bytes(4, "big") + part)
-    for kind, digest in digests:
-        hashed.update(len(kind).to_bytes(4, "big") + kind + len(digest).to_bytes(4, "big") + digest)
-    return hashed.hexdigest()[:32]
+    place = (pipeline.encode(), lane.encode(), str(epoch).encode(), cursor, str(start.taken).encode())
+    parts = [len(part).to_bytes(4, "big") + part for part in place]
+    parts += [_BEFORE[kind] + digest for kind, digest in digests]
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:32]
 
 
 def cut(pipeline: str, lane: str, epoch: int, draft: Draft, ingest_time_us: int) -> Batch:
@@ -160,9 +163,13 @@ def cut(pipeline: str, lane: str, epoch: int, draft: Draft, ingest_time_us: int)
         for item in draft.outcomes
     ]
     identity = batch_id(pipeline, lane, epoch, draft.start, digests)
-    prefix = metadata_prefix(identity, ingest_time_us)
-    accepted = [(index, item) for index, item in enumerate(draft.outcomes) if not isinstance(item, RejectedRecord)]
-    rows = tuple(item + prefix + _varint(index) for index, item in accepted)
+    prefix, varints = metadata_prefix(identity, ingest_time_us), _varints(len(draft.outcomes))
+    rows = tuple(
+        item + prefix + index
+        for item, index in zip(draft.outcomes, varints, strict=False)
+        if not isinstance(item, RejectedRecord)
+    )
+    gone = {item.index for item in rejected}
     attempted = BatchAttempted(
         batch_id=identity,
         epoch=epoch,
@@ -179,7 +186,7 @@ def cut(pipeline: str, lane: str, epoch: int, draft: Draft, ingest_time_us: int)
         rows=rows,
         rejected=rejected,
         digests=b"".join(digest for kind, digest in digests if kind == b"row"),
-        indexes=tuple(index for index, _ in accepted),
+        indexes=tuple(index for index in range(len(draft.outcomes)) if index not in gone),
         segments=draft.segments,
     )
 
@@ -197,6 +204,16 @@ def metadata_prefix(identity: str, ingest_time_us: int) -> bytes:
             _varint(METADATA_FIELDS["_ingest_row_index"] << 3),
         )
     )
+
+
+def _varints(count: int) -> tuple[bytes, ...]:
+    """Return the varints of 0, 1, 2 and so on, `count` of them or more."""
+    return _first_varints(1 << count.bit_length())
+
+
+@cache
+def _first_varints(count: int) -> tuple[bytes, ...]:
+    return tuple(map(_varint, range(count)))
 
 
 def _varint(value: int) -> bytes:

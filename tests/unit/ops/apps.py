@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,16 +54,12 @@ class Office:
 
 
 def office(callers: Callers | None = None, **settings: str) -> Office:
-    return application(config(**settings), callers)
-
-
-def application(configured: Config, callers: Callers | None = None, limits: Mapping[str, str] | None = None) -> Office:
-    desk, log = Desk(), io.StringIO()
+    desk, log, configured = Desk(), io.StringIO(), config(**settings)
     held = Service(
         configured,
         configure("ingestor", configured.pipeline_id, "DEBUG", stream=log),
         open_replayer=desk.replayer,
     )
-    app = create_app(service=held, callers=callers, limits=limits)
+    app = create_app(service=held, callers=callers)
     app.testing = False
     return Office(desk, app.test_client(), log)
