@@ -37,6 +37,7 @@ dev: stack ## The demo, then keep the local stack up
 	@$(BIN)/python -m ops.local.demo --keep
 
 test: stack ## Run the tests, emulators included; without Java those that need Firestore are skipped, with a notice
+	@[ "$${REQUIRE_EMULATORS:-}" != 1 ] || bash ops/ci/browser.sh
 	@$(BIN)/pytest -m "not long" --numprocesses 2 --dist worksteal
 
 test-long: stack ## Run the tests with the larger counts; INGESTOR_KILLS=N and INGESTOR_SEED=N choose the kills

@@ -16,7 +16,7 @@ from ops.service import service
 from state.errors import LedgerError, Refused
 
 SLICE_S = 3.0
-"""How long one request works on a bulk replay, so that the page's bar moves."""
+"""How long one request works on a bulk replay when a script asks for the next by itself, so that the bar moves."""
 DISCARDED_AT_ONCE = 25
 """Batches of a group that one request discards; the page then says how many are left."""
 REASON_WANTED = "a reason is needed: it is what the next person reads"
@@ -71,7 +71,8 @@ def on_receipt(receipt: str, action: str) -> View:
         if action == "stop":
             actions.stop(receipt)
             return _to(f"/receipts/{receipt}")
-        actions.go_on(receipt, reason=request.form.get("reason", "").strip(), budget_s=SLICE_S)
+        budget_s = SLICE_S if "HX-Request" in request.headers else actions.REQUEST_BUDGET_S
+        actions.go_on(receipt, reason=request.form.get("reason", "").strip(), budget_s=budget_s)
     except (IngestorError, LedgerError) as error:
         return receipt_page(receipt, str(error))
     return _to(f"/receipts/{receipt}", go="1")
@@ -90,6 +91,19 @@ def discard_all() -> View:
     for batch in service().journal.list_batches(filters.query(), limit=DISCARDED_AT_ONCE):
         service().replayer.discard(str(batch["batch_id"]), actor=acting_email(), reason=reason)
     return redirect(filters.url("/plan", said="discarded"), 303)
+
+
+@blueprint.post("/lanes/<lane>/<any(pause, resume):action>")
+@operators
+def on_lane(lane: str, action: str) -> View:
+    """Pause a lane, with a reason, or let it go on."""
+    back, reason = page_filters.local_path(request.form.get("back", ""), "/"), request.form.get("reason", "").strip()
+    with service().lane_control() as control:
+        if action == "pause":
+            control.pause(lane, actor=acting_email(), reason=reason)
+        else:
+            control.resume(lane, actor=acting_email())
+    return redirect(back, 303)
 
 
 def _to(path: str, **asked: str) -> View:

@@ -53,7 +53,7 @@ def plan_page(filters: page_filters.Filters, problem: str = "") -> View:
 def plan_one(batch_id: str) -> View:
     """Say what a replay of one batch would do."""
     found = known(batch_id)
-    back = page_filters.local_path(request.args.get("back", ""), f"/batches/{batch_id}")
+    back = page_filters.local_path(request.args.get("back", ""), "/batches")
     return render_template("plan_one.html", batch=found, plan=_planned([batch_id]), back=back)
 
 

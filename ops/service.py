@@ -5,7 +5,8 @@ request of a worker does. Views reach it by `service()`.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from flask import current_app
@@ -16,6 +17,7 @@ from state.journal import Journal
 from state.ledger import LaneLedger
 
 if TYPE_CHECKING:
+    from ingestor.lane_control import LaneControl
     from ingestor.replay import Replayer
 
 EXTENSION = "ingestor"
@@ -25,9 +27,17 @@ EXTENSION = "ingestor"
 class Service:
     """One pipeline's ledger and what acts on it. Shared by all threads of a process."""
 
-    def __init__(self, config: Config, log: Log, *, open_replayer: "Callable[[], Replayer] | None" = None) -> None:
-        """Take the configuration; `open_replayer` stands in for the configured one in tests."""
+    def __init__(
+        self,
+        config: Config,
+        log: Log,
+        *,
+        open_replayer: "Callable[[], Replayer] | None" = None,
+        open_control: "Callable[[], AbstractContextManager[LaneControl]] | None" = None,
+    ) -> None:
+        """Take the configuration; `open_replayer` and `open_control` stand in for the configured ones in tests."""
         self.config, self.log = config, log
+        self.lane_control = open_control or self._configured_control
         self._lock = threading.RLock()
         self._open_replayer = open_replayer or self._configured
         self._replayer: Replayer | None = None
@@ -36,6 +46,13 @@ class Service:
         from ingestor.replay_wiring import open_replayer  # noqa: PLC0415 - Google's clients cost a second
 
         return open_replayer(self.config, log=self.log.bind(lane="ops"))
+
+    @contextmanager
+    def _configured_control(self) -> "Iterator[LaneControl]":
+        from ingestor.control_wiring import open_control  # noqa: PLC0415 - likewise
+
+        with open_control(self.config, self.journal, self.log) as ports:
+            yield ports.control
 
     @property
     def replayer(self) -> "Replayer":

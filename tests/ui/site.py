@@ -1,10 +1,11 @@
 """The operators' service with its pages on a port of this machine, over a ledger, a bucket and a table in memory."""
 
 import io
+import secrets
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from flask import Flask
@@ -13,10 +14,12 @@ from werkzeug.serving import make_server
 from ingestor.batch import Batch
 from ingestor.callers import Callers
 from ingestor.config import Config, load
-from ingestor.logs import configure
+from ingestor.lane_control import ControlPorts, LaneControl
+from ingestor.logs import Log, configure
 from ingestor.outcome import answered
 from ops.service import Service
 from ops.web import create_app
+from state.ledger import LaneLedger
 from tests.dead import DENIED, PIPELINE, REFUSED, Desk, Lane, batch_of, flight
 from tests.unit.ops.apps import BASE
 
@@ -76,7 +79,37 @@ def _batch(number: int) -> Batch:
 
 def app_of(site: Site, configured: Config, callers: Callers | None = None) -> Flask:
     log = configure("ingestor", PIPELINE, stream=io.StringIO())
-    return create_app(service=Service(configured, log, open_replayer=site.desk.replayer), callers=callers)
+    service = Service(
+        configured, log, open_replayer=site.desk.replayer, open_control=lambda: nullcontext(_control(site.desk, log))
+    )
+    return create_app(service=service, callers=callers)
+
+
+def _control(desk: Desk, log: Log) -> LaneControl:
+    def open_ledger(lane: str) -> LaneLedger:
+        return LaneLedger(
+            desk.journal,
+            PIPELINE,
+            lane,
+            now_us=lambda: time.time_ns() // 1000,
+            nonce=lambda: secrets.token_hex(8),
+            sleep=desk.sleep,
+            retention_days=90,
+        )
+
+    return LaneControl(
+        ControlPorts(
+            journal=desk.journal,
+            open_ledger=open_ledger,
+            publish=lambda _, statements: desk.publish(statements),
+            publish_operators=lambda: None,
+            pagination="next_cursor",
+            start=None,
+            partitions=1,
+            sleep=desk.sleep,
+            log=lambda lane: log.bind(lane=lane),
+        )
+    )
 
 
 @contextmanager
