@@ -61,6 +61,10 @@ check: setup ## Lint, types, import contracts, protos, generated documents
 check-deployment: setup .local/checkov/.installed .local/supply/.installed ## Lint Terraform, Dockerfile and workflows; list what is in the image
 	@bash ops/ci/deployment.sh
 
+explore: setup ## Explore every schedule of FAULTS faults (2) with the real run code, and write docs/crash-matrix.md
+	@$(BIN)/python -m tests.explorer.explore --faults $${FAULTS:-2}
+	@$(BIN)/python -m tests.explorer.matrix
+
 bench: stack .local/peers/.installed ## Measure speed, memory and ledger cost, each against a baseline in the same run
 	@$(BIN)/python -m bench || missed=$$?; $(BIN)/python -m bench.charts; $(BIN)/python -m docs.generate >/dev/null; exit $${missed:-0}
 
@@ -74,4 +78,4 @@ lock: setup ## Resolve the dependencies anew and write the lock files
 	@$(LOCK) pyproject.toml -o requirements/runtime.txt
 	@for each in bqemulator build checkov peers supply; do $(LOCK) requirements/$$each.in -o requirements/$$each.txt; done
 
-.PHONY: help setup stack demo dev proto lock test test-long check check-deployment bench docs
+.PHONY: help setup stack demo dev proto lock test test-long check check explore-deployment bench docs

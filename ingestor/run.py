@@ -171,7 +171,9 @@ class Run:
         except LedgerError as lost:
             lane = self._ports.ledger.state
             error = LedgerRefused(f"{error}; and the ledger did not take the run's end: {lost}")
-        state = Progress(settings=self._settings(started_at), lane=lane, failure=str(error), status="failed")
+        carried = frozenset(batch.batch_id for batch in lane.unsettled)  # an earlier run's: not in this one's books
+        settings = self._settings(started_at)
+        state = Progress(settings=settings, lane=lane, carried_ids=carried, failure=str(error), status="failed")
         return self._result(state, started_at, error)
 
     def _result(self, state: Progress, started_at: float, error: IngestorError | LedgerError | None = None) -> Result:

@@ -1,0 +1,192 @@
+"""Depth-first over all schedules with at most so many faults: `python -m tests.explorer.explore --faults 3`.
+
+The story is told part by part. Each part is told anew from a copy of the world it begins in, once for every choice of
+faults in it. Where a part begins, the world's fingerprint tells whether everything from there on was explored before,
+with at least as many faults to come: then it is only counted.
+"""
+
+import argparse
+import gc
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+
+from tests.explorer.faults import Choice, Point, Schedule, read, written
+from tests.explorer.speed import install
+from tests.explorer.story import PARTS, Story
+from tests.explorer.world import World
+
+SHOWN = 20
+"""Violations that are printed; each is a schedule for `--replay`."""
+Counts = tuple[int, ...]
+"""Schedules with exactly 0, 1, 2 … more faults."""
+
+
+@dataclass
+class Explored:
+    """What came of an exploration."""
+
+    schedules: int = 0
+    """Schedules in all."""
+    told: int = 0
+    """Parts of the story that were told: the other schedules met a world that was known."""
+    points: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Tellings by the effect and the fault of each of their faults; a commit is called after its events."""
+    recovered: int = 0
+    """Processes that were killed or failed."""
+    violations: list[str] = field(default_factory=list)
+
+    def add(self, other: "Explored") -> None:
+        """Add what another process explored."""
+        self.schedules += other.schedules
+        self.told += other.told
+        self.points += other.points
+        self.recovered += other.recovered
+        self.violations += other.violations
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a part of the story begins."""
+
+    part: int
+    world: World
+    schedule: Schedule = ()
+    """How the story came here."""
+    first: int = 0
+    """Number of the next effect."""
+
+
+@dataclass
+class Explorer:
+    """Explores schedules of up to `faults` faults. `share` is (which, of how many): the first faults are dealt out."""
+
+    faults: int
+    share: tuple[int, int] = (0, 1)
+    stop_at: int | None = None
+    """Give up after so many violations."""
+    found: Explored = field(default_factory=Explored)
+    _known: dict[tuple[int, int], Counts] = field(default_factory=dict)
+
+    def explore(self) -> Explored:
+        """Tell every schedule of the share."""
+        self.found.schedules = sum(self._from(Place(0, World()), self.faults))
+        return self.found
+
+    def _from(self, place: Place, left: int) -> Counts:
+        """Explore everything from here on with up to `left` faults more; return how many schedules that is."""
+        if place.part == len(PARTS) or not left:
+            return self._end(place, left)
+        counts = [0] * (left + 1)
+        pending: list[Schedule] = [()]
+        while pending and not self._enough():
+            local = pending.pop()
+            story, used = self._tell(place, local), len(local)
+            if used < left:
+                more = [(*local, choice) for choice in self._choices(place, local, story.chooser.trace)]
+                pending += reversed(more)
+            after = Place(place.part + 1, story.world, (*place.schedule, *local), story.chooser.next)
+            if local or place.part or not self.share[0]:
+                for faults, schedules in enumerate(self._after(after, left - used)):
+                    counts[used + faults] += schedules
+        return tuple(counts)
+
+    def _tell(self, place: Place, local: Schedule) -> Story:
+        story = Story(local, place.world.copied(), place.first)
+        story.tell_part(place.part)
+        self._note(story, (*place.schedule, *local))
+        for number, fault in local:
+            point = story.chooser.trace[number - place.first]
+            for what in (point.what or point.name).split():
+                self.found.points[what, fault] += 1
+        return story
+
+    def _after(self, place: Place, left: int) -> Counts:
+        key = (place.part, place.world.fingerprint())
+        known = self._known.get(key, ())
+        if len(known) <= left:
+            known = self._known[key] = self._from(place, left)
+        return known[: left + 1]
+
+    def _end(self, place: Place, left: int) -> Counts:
+        story = Story((), place.world.copied(), place.first)
+        story.converge(place.part, verify=left > 0)
+        self._note(story, place.schedule)
+        return (1, *[0] * left)
+
+    def _choices(self, place: Place, local: Schedule, trace: Sequence[Point]) -> Iterator[Choice]:
+        """Yield the choices of this part after the last one made in it."""
+        begin = local[-1][0] + 1 if local else place.first
+        is_dealt = not local and place.part == 0
+        for number in range(begin, place.first + len(trace)):
+            if is_dealt and number % self.share[1] != self.share[0]:
+                continue
+            for fault in trace[number - place.first].options:
+                yield number, fault
+
+    def _note(self, story: Story, schedule: Schedule) -> None:
+        self.found.told += 1
+        self.found.recovered += story.recovered
+        if story.wrong:
+            self.found.violations.append(f"{written(schedule)}\n    {'; '.join(dict.fromkeys(story.wrong))}")
+
+    def _enough(self) -> bool:
+        return self.stop_at is not None and len(self.found.violations) >= self.stop_at
+
+
+def explore(faults: int, share: tuple[int, int] = (0, 1)) -> Explored:
+    """Explore a share of all schedules with up to so many faults."""
+    install()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)
+    return Explorer(faults, share).explore()
+
+
+def explore_in(processes: int, faults: int) -> Explored:
+    """Explore all schedules in several processes."""
+    found, shares = Explored(), [(number, processes * 4) for number in range(processes * 4)]
+    with ProcessPoolExecutor(processes) as pool:
+        for part in pool.map(partial(explore, faults), shares):
+            found.add(part)
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Explore and print what was found, or tell one schedule."""
+    parser = argparse.ArgumentParser(prog="python -m tests.explorer.explore", description=__doc__)
+    parser.add_argument("--faults", type=int, default=2)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--replay", metavar="SCHEDULE", help="a schedule as it was printed: tell it, effect by effect")
+    options = parser.parse_args(arguments)
+    if options.replay is not None:
+        return _replay(read(options.replay))
+    started = time.monotonic()
+    found = explore_in(options.processes, options.faults)
+    sys.stdout.write(f"{report(options.faults, found)}; in {time.monotonic() - started:.0f} s\n")
+    sys.stdout.writelines(f"{violation}\n" for violation in found.violations[:SHOWN])
+    return 1 if found.violations else 0
+
+
+def report(faults: int, found: Explored) -> str:
+    """Return the figures in one line."""
+    return (
+        f"{found.schedules} schedules with at most {faults} faults: {len(found.violations)} violations; "
+        f"{found.told} parts told, the others began in a known world; {found.recovered} processes killed or failed"
+    )
+
+
+def _replay(schedule: Schedule) -> int:
+    story = Story(schedule).tell()
+    for number, point in enumerate(story.chooser.trace):
+        fault = dict(schedule).get(number, "")
+        sys.stdout.write(f"{number:3} {point.process:16} {point.name:30} {fault:16} {point.what}\n")
+    sys.stdout.write("\n".join([*story.wrong] or ["every law holds"]) + "\n")
+    return 1 if story.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""No schedule of faults breaks a law; every effect is a choice point; every broken variant of the code is shown."""
+
+import inspect
+import os
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pytest
+
+from ingestor.append import AppendPort
+from ingestor.bucket import Bucket as RealBucket
+from ingestor.pages import Source as SourcePort
+from ingestor.ports import Ports
+from ingestor.replay_ports import ReplayPorts
+from state.journal import Journal as JournalPort
+from tests.explorer import histories, matrix, mutants, speed
+from tests.explorer.explore import Explored, Explorer, main, report
+from tests.explorer.faults import Chooser, Fault, Kind, Process, read, written
+from tests.explorer.processes import Bucket, Connection, Journal, Source
+from tests.explorer.story import Story
+from tests.explorer.world import World
+
+FAULTS = int(os.environ.get("INGESTOR_FAULTS", "1"))
+"""`make explore` explores two, `make explore FAULTS=3` three."""
+
+
+@cache
+def explored(faults: int) -> Explored:
+    return Explorer(faults).explore()
+
+
+def process(chooser: Chooser) -> Process:
+    return Process("p", chooser, lambda _: None, lambda: None, lambda: None)
+
+
+def test_no_schedule_of_faults_breaks_a_law_and_the_world_always_converges(
+    record_property: Callable[[str, object], None],
+) -> None:
+    found = explored(FAULTS)
+    record_property("schedules", report(FAULTS, found))
+    assert found.violations == []
+    assert found.schedules > 200
+
+
+def test_the_story_has_what_it_must_have() -> None:
+    story = Story().tell()
+    kinds = [event["type"] for lane in ("0", "ops") for event in story.world.events(lane)]
+    assert len(story.world.pages) >= 2
+    assert kinds.count("batch_attempted") >= 4
+    assert {"records_rejected", "batch_dead_lettered", "replay_succeeded"} <= set(kinds)
+    assert any(Fault.OTHER_RUN in point.options for point in story.chooser.trace if point.process == "run-1")
+
+
+@pytest.mark.parametrize("name", histories.ALL)
+def test_a_history_that_broke_a_design_ends_well(name: str) -> None:
+    assert histories.ALL[name]() == []
+
+
+@pytest.mark.parametrize("mutant", [*mutants.NAMED, *mutants.FURTHER], ids=lambda mutant: mutant.name)
+def test_a_broken_variant_breaks_a_law(mutant: mutants.Mutant) -> None:
+    where, laws = matrix.caught(mutant)
+    assert laws, f"nothing shows that {mutant.name}: {where}"
+    assert f"| {mutant.name} | " in matrix.DOCUMENT.read_text(encoding="utf-8"), "run `make explore` to list it"
+
+
+def test_there_are_ten_broken_variants_and_ten_more() -> None:
+    assert min(len(mutants.NAMED), len(mutants.FURTHER)) >= 10
+
+
+def test_the_crash_matrix_in_the_documents_is_that_of_the_code() -> None:
+    found = explored(1)
+    told = matrix.shape("\n".join([*matrix.matrix(found), *matrix.numbers(found), *matrix.named_histories()]))
+    assert told in matrix.shape(matrix.DOCUMENT.read_text(encoding="utf-8")), "it is stale: run `make explore`"
+
+
+# Every method of every port is one choice point.
+
+JOURNAL = [name for name, _ in inspect.getmembers(JournalPort, inspect.isfunction) if not name.startswith("_")]
+NO_EFFECT = {"close", "following"}
+
+
+@pytest.mark.parametrize("name", sorted({*JOURNAL} - NO_EFFECT))
+def test_every_method_of_the_journal_is_one_effect(name: str) -> None:
+    chooser = Chooser()
+    journal: Any = Journal(process(chooser), World())
+    journal._journal = _Anything()
+    commit = type("C", (), {"entry": type("E", (), {"events": ()})})
+    getattr(journal, name)(*([commit] if name == "commit" else []))
+    assert [point.name for point in chooser.trace] == [f"journal.{name}"]
+
+
+@pytest.mark.parametrize(
+    "name", sorted({n for n, _ in inspect.getmembers(RealBucket, inspect.isfunction) if n[0] != "_"})
+)
+def test_every_method_of_the_bucket_is_one_effect(name: str) -> None:
+    chooser, world = Chooser(), World(objects={"o": b""})
+    arguments: dict[str, Any] = {"check": (), "create": ("n", b"", "t", {}), "read": ("o",), "exists": ("o",)}
+    getattr(Bucket(process(chooser), world), name)(*arguments[name])
+    assert [point.name for point in chooser.trace] == [f"bucket.{name}"]
+    assert _methods(RealBucket) == arguments.keys()
+
+
+def test_a_fetch_and_a_send_are_one_effect_and_the_source_and_the_append_port_have_no_other() -> None:
+    chooser, heard = Chooser(), list[Any]()
+    Source(process(chooser), World()).fetch(None)
+    Connection(process(chooser), World(), heard.append).send("k", ())
+    assert [point.name for point in chooser.trace] == ["source.fetch", "append.send"]
+    ports = {*_methods(SourcePort), *_methods(AppendPort)}
+    assert ports == {"fetch", "send", "cancel", "close"}, "cancel and close end what the process holds: no effect"
+
+
+EFFECTS = {
+    "ledger": "journal", "source": "source.fetch", "open_connection": "append.send", "rejects": "bucket.create",
+    "store_dead": "bucket.create", "table_exists": "table.exists", "publish": "publish", "preflight": "table.preflight",
+    "publish_operators": "journal and publish", "heal": "a replay's own", "note_skip": "journal.create_skip",
+    "partitions_of_others": "partitions_of_others", "journal": "journal", "open_ops": "journal", "dead": "bucket.read",
+    "rejected": "bucket.read", "append": "append.send", "live_table": "table.read", "query": "table.query",
+}  # fmt: skip
+"""Where the effects behind each port of a run and of a replay become choice points."""
+PURE = {"clock", "log", "observe", "close", "table_name", "message", "token", "monotonic", "sleep"}
+"""Ports that change nothing outside: time, randomness, the log, what is configured."""
+
+
+def test_every_port_of_a_run_and_of_a_replay_is_an_effect_or_has_none() -> None:
+    named = {*Ports.__dataclass_fields__, *ReplayPorts.__dataclass_fields__}
+    assert named == {*EFFECTS, *PURE}, "say in EFFECTS where a new port's effects become choice points"
+
+
+def _methods(port: type) -> set[str]:
+    return {name for name, _ in inspect.getmembers(port, inspect.isfunction) if not name.startswith("_")}
+
+
+class _Anything:
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_, **__: None
+
+
+# The machinery.
+
+
+@pytest.mark.parametrize(
+    ("fault", "applied", "ends"),
+    [
+        (Fault.ERROR_BEFORE, 0, "error"),
+        (Fault.ERROR_AFTER, 1, "error"),
+        (Fault.CRASH_BEFORE, 0, "Died"),
+        (Fault.CRASH_AFTER, 1, "Died"),
+        (Fault.OTHER_RUN, 1, ""),
+    ],
+)
+def test_a_fault_does_what_its_name_says(fault: Fault, applied: int, ends: str) -> None:
+    done, ended = list[int](), ""
+    acting = process(Chooser({0: fault}))
+    try:
+        acting.effect("e", Kind.WRITE, lambda: done.append(1), lambda: ValueError("error"))
+    except BaseException as error:  # noqa: BLE001 - Died is none that code may catch
+        ended = str(error) or type(error).__name__
+    assert (len(done), ended) == (applied, ends)
+
+
+def test_a_schedule_is_read_back_and_replayed(capsys: pytest.CaptureFixture[str]) -> None:
+    schedule = ((3, Fault.CRASH_AFTER), (9, Fault.LATE))
+    assert read(written(schedule)) == schedule
+    assert main(["--replay", "12:crash-after"]) == 0
+    assert "crash-after" in capsys.readouterr().out
+
+
+def test_a_world_copied_is_equal_and_apart() -> None:
+    world = Story().tell().world
+    copied = world.copied()
+    assert copied.fingerprint() == world.fingerprint()
+    copied.grow()
+    copied.journal.create_skip("s", {}, 1)
+    Story(world=copied).run("run-9")
+    assert copied.fingerprint() != world.fingerprint()
+    assert world.copied().fingerprint() == world.fingerprint()
+
+
+def test_the_faster_replace_is_dataclasses_replace() -> None:
+    import dataclasses  # noqa: PLC0415 - what it is compared with
+
+    from state.fold import LaneState  # noqa: PLC0415 - likewise
+
+    state = LaneState(version=3)
+    assert speed.replace(state, epoch=2) == dataclasses.replace(state, epoch=2)
+    with pytest.raises(TypeError):
+        speed.replace(state, nothing=1)

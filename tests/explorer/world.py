@@ -1,0 +1,198 @@
+"""The world outside the processes: source, table, ledger table, bucket, journal and clocks, all in memory."""
+
+import copy
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+from ingestor.ddl import OPERATORS_LANE
+from ingestor.descriptor import METADATA_FIELDS
+from ingestor.encode import Rejection
+from ingestor.outcome import Outcome, RowError, answered
+from ingestor.pages import Page
+from state.fold import Statement
+from state.journal import BatchQuery, Document
+from state.memory import MemoryJournal
+
+PIPELINE, LANE = "pipeline", "0"
+WALL_US = 1_700_000_000_000_000
+DAY_S = 86_400
+FIRST = [
+    [{"n": 1}, {"n": 2}, {"n": 3}, {"n": 4}, {"n": 5, "bad": 1}],
+    [{"n": 6}, {"n": 7}, {"n": 8, "refused": 1}, {"n": 9, "poison": 1}, {"n": 10}],
+]
+"""Two pages; in batches of three: two that cross nothing, one over the page's end with a record that is no row, one
+with a row that is refused by itself and one because of which the rest is refused whole, and one record more.
+"""
+MORE = [{"n": 11}, {"n": 12}]
+"""What the last page holds besides, once the source has grown."""
+CHANGED = (2, 7, 10)
+"""Records that the source rewrites."""
+
+Row = tuple[str, int, int, str]
+"""Batch id, row index, ingest time, the record."""
+
+
+def encode(record: object) -> bytes | Rejection:
+    """Encode a record as its JSON; one that is `bad` is no row."""
+    if isinstance(record, dict) and "bad" not in record:
+        return json.dumps(record, sort_keys=True).encode()
+    return Rejection("the record is bad", "bad")
+
+
+@cache
+def parsed(row: bytes) -> Row:
+    """Return what the table keeps of a row on the wire: its JSON, then the metadata columns."""
+    end = row.index(b"}") + 1
+    at, found = end, dict[int, Any]()
+    while at < len(row):
+        tag, at = _varint(row, at)
+        number, at = _varint(row, at)
+        if tag & 7 == _LENGTH_DELIMITED:
+            found[tag >> 3], at = row[at : at + number].decode(), at + number
+        else:
+            found[tag >> 3] = number
+    batch_id, index, time_us = (found[METADATA_FIELDS[f"_ingest_{name}"]] for name in ("batch_id", "row_index", "time"))
+    return batch_id, index, time_us, row[:end].decode()
+
+
+_LENGTH_DELIMITED = 2
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value, shift = 0, 0
+    while True:
+        value, shift, at = value | (data[at] & 0x7F) << shift, shift + 7, at + 1
+        if data[at - 1] < 0x80:
+            return value, at
+
+
+@dataclass
+class World:
+    """Everything that outlives a process."""
+
+    pages: list[list[dict[str, Any]]] = field(default_factory=lambda: copy.deepcopy(FIRST))
+    changes: int = 0
+    rows: list[Row] = field(default_factory=list)
+    late: list[Sequence[bytes]] = field(default_factory=list)
+    """Requests that land after everything else."""
+    too_early: list[str] = field(default_factory=list)
+    """Batches of which rows came before their intent was durable."""
+    refuses: tuple[str, ...] = ('"refused"',)
+    """A row that holds one of these words is refused by itself."""
+    mended: bool = False
+    """Whether the table takes the poison by now."""
+    statements: list[tuple[str, Statement]] = field(default_factory=list)
+    objects: dict[str, bytes] = field(default_factory=dict)
+    seconds: float = 0.0
+    wall_s: float = 0.0
+    journal: MemoryJournal = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.journal = MemoryJournal(now_s=lambda: self.seconds)
+
+    def copied(self) -> "World":
+        """Return a world of its own that is equal to this one."""
+        other = replace(
+            self,
+            rows=list(self.rows),
+            late=list(self.late),
+            too_early=list(self.too_early),
+            statements=list(self.statements),
+            objects=dict(self.objects),
+        )
+        for name, kept in vars(self.journal).items():
+            if isinstance(kept, dict):  # documents are replaced, never changed; only the entries lie one deeper
+                deeper = name == "_entries"
+                setattr(other.journal, name, {k: dict(v) for k, v in kept.items()} if deeper else dict(kept))
+        return other
+
+    def now_us(self) -> int:
+        """Return the wall clock's microseconds."""
+        return WALL_US + round((self.seconds + self.wall_s) * 1e6)
+
+    def jump(self) -> None:
+        """Let time leap forward and the wall clock back."""
+        self.seconds += 1000.0
+        self.wall_s -= DAY_S
+
+    def page(self, cursor: str | None) -> Page:
+        """Return a page of the source as it is now; its cursor is its number."""
+        number = int(cursor or 0)
+        following = str(number + 1) if number + 1 < len(self.pages) else None
+        return Page(cursor, following, [dict(record) for record in self.pages[number]])
+
+    def grow(self) -> None:
+        """Let the source have more on its last page."""
+        self.pages = [*self.pages[:-1], [*self.pages[-1], *MORE]]
+
+    def change_source(self) -> None:
+        """Let the source rewrite some records."""
+        self.changes += 1
+        changed = [[{**r, "v": self.changes} if r["n"] in CHANGED else r for r in page] for page in self.pages]
+        self.pages = changed
+
+    def append(self, rows: Sequence[bytes]) -> Outcome:
+        """Write rows into the table, or say why not: nothing is written unless all of it is."""
+        landed = [parsed(row) for row in rows]
+        refused = [at for at, row in enumerate(landed) if any(word in row[3] for word in self.refuses)]
+        if refused:
+            return answered(3, "row errors", row_errors=tuple(RowError(at, 1, "this row is refused") for at in refused))
+        if not self.mended and any('"poison"' in row[3] for row in landed):
+            return answered(3, "Cannot convert 'x' in row 17")
+        for batch_id in {row[0] for row in landed}:
+            if self.journal.read_batch(batch_id) is None:
+                self.too_early.append(batch_id)
+        self.rows += landed
+        return answered(0)
+
+    def land_late(self) -> None:
+        """Let every append that is still under way land."""
+        for rows in self.late:
+            self.append(rows)
+        self.late = []
+
+    def expire(self, lane: str) -> None:
+        """Let everything of a lane's journal expire that may."""
+        entries = self.journal._entries[lane]
+        kept = {"run_started", "paused", "resumed", "checkpoint_set"}
+        for version in [v for v, (entry, _) in entries.items() if not kept & {e["type"] for e in entry.events}]:
+            del entries[version]
+
+    def committed(self) -> frozenset[str]:
+        """Return the batches that the view shows: the rule of `ingestor.ddl`, in Python."""
+        newest: dict[str, tuple[bool, int, str]] = {}
+        for lane, said in self.statements:
+            rank = (lane == OPERATORS_LANE, said.version, said.status)
+            newest[said.batch_id] = max(newest.get(said.batch_id, rank), rank)
+        return frozenset(batch_id for batch_id, (_, _, status) in newest.items() if status == "COMMITTED")
+
+    def shown(self) -> dict[tuple[str, int, int], str]:
+        """Return the rows of the dedup view, by batch, index and ingest time."""
+        committed = self.committed()
+        return {(b, i, t): record for b, i, t, record in self.rows if b in committed}
+
+    def visible(self) -> Counter[str]:
+        """Return the records that a reader of the dedup view sees."""
+        return Counter(self.shown().values())
+
+    def batches(self, status: str | None = None) -> list[Document]:
+        """Return the ledger's index."""
+        return list(self.journal.list_batches(BatchQuery(status=status), limit=1000))
+
+    def events(self, lane: str) -> Iterator[Document]:
+        """Yield what the journal says of a lane."""
+        for stored in self.journal.read_entries(lane, 1, 10_000):
+            yield from stored.entry.events
+
+    def fingerprint(self) -> int:
+        """Return a number that two worlds share only when every process would find them equal."""
+        journal = self.journal
+        lanes = sorted((lane, sorted(entries.items())) for lane, entries in journal._entries.items())
+        documents = [sorted(kept.items()) for kept in (journal._batches, journal._runs, journal._receipts)]
+        outside = (sorted(self.rows), self.late, self.too_early, sorted(self.objects.items()), self.changes, self.pages)
+        said = sorted((lane, s.version, s.batch_id, s.status) for lane, s in self.statements)
+        return hash(repr((lanes, documents, sorted(journal._snapshots), outside, said, self.seconds, self.wall_s)))
