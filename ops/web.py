@@ -4,6 +4,7 @@
 who calls and whether they may (`ops.auth`), forged by another site (`ops.csrf`), the view, headers (`ops.headers`).
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -16,6 +17,7 @@ from ingestor.callers import Callers
 from ingestor.config import Config, load
 from ingestor.logs import configure
 from ops import api, api_changes, api_reads, auth, csrf, headers, pages, problems  # noqa: F401 - their views are routes
+from ops import limits as rates
 from ops.api_answers import Problem
 from ops.service import EXTENSION, Service
 
@@ -24,9 +26,13 @@ LARGEST_BODY = 16 * 1024 * 1024
 
 
 def create_app(
-    config: Config | None = None, *, service: Service | None = None, callers: Callers | None = None
+    config: Config | None = None,
+    *,
+    service: Service | None = None,
+    callers: Callers | None = None,
+    limits: Mapping[str, str] | None = None,
 ) -> Flask:
-    """Return the application. Nothing is opened before a worker's first request.
+    """Return the application. Nothing is opened before a worker's first request. `limits` are those of `ops.limits`.
 
     Raises:
         ConfigurationError: the environment does not describe a service, every problem in one report.
@@ -51,6 +57,7 @@ def create_app(
     problems.answer_errors(app)
     auth.guard(app, callers or Callers(config))
     csrf.protect(app)
+    rates.limit(app, **(limits or {}))
     _register(app)
     return app
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,12 +55,16 @@ class Office:
 
 
 def office(callers: Callers | None = None, **settings: str) -> Office:
-    desk, log, configured = Desk(), io.StringIO(), config(**settings)
+    return application(config(**settings), callers)
+
+
+def application(configured: Config, callers: Callers | None = None, limits: Mapping[str, str] | None = None) -> Office:
+    desk, log = Desk(), io.StringIO()
     held = Service(
         configured,
         configure("ingestor", configured.pipeline_id, "DEBUG", stream=log),
         open_replayer=desk.replayer,
     )
-    app = create_app(service=held, callers=callers)
+    app = create_app(service=held, callers=callers, limits=limits)
     app.testing = False
     return Office(desk, app.test_client(), log)
