@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from ingestor.lane_control import Controlled
 from ingestor.replay import Repaired, Replayed, Selection
 from ingestor.replay_bulk import MAX_PER_S
 from ops import receipts
@@ -119,6 +120,33 @@ def go_on(receipt: str, *, reason: str = "", forced: bool = False, budget_s: flo
 def stop(receipt: str) -> Receipt:
     """Let nobody take a further batch of a bulk replay until it is continued."""
     return of_report(service().replayer.stop_receipt(receipt, actor=acting_email(), shown=SHOWN))
+
+
+def pause(lane: str, *, reason: str) -> Receipt:
+    """Let runs of a lane answer skipped until it is resumed. Its name is empty when the lane was paused already."""
+    with service().lane_control() as control:
+        done = control.pause(lane, actor=acting_email(), reason=reason)
+    return _of_lane(done, "pause", reason)
+
+
+def resume(lane: str, *, reason: str = "") -> Receipt:
+    """Let runs of a paused lane read again. The journal keeps who, not why."""
+    with service().lane_control() as control:
+        done = control.resume(lane, actor=acting_email())
+    return _of_lane(done, "resume", reason)
+
+
+def _of_lane(done: Controlled, action: str, reason: str) -> Receipt:
+    written = receipts.newest_of_lane(done.lane, done.state.version, acting_email()) if done.is_changed else None
+    return Receipt(
+        receipt=written.receipt if written else "",
+        action=action,
+        status="done",
+        actor=acting_email(),
+        reason=reason,
+        at_us=written.at_us if written else 0,
+        outcome={"lane": done.lane, "text": done.text, "unpublished": done.unpublished},
+    )
 
 
 def _of_document(batch: Document) -> Receipt:

@@ -200,7 +200,7 @@ class Receipt(BaseModel):
     """Who did what, and what came of it. Its name can be asked for again: `GET /api/receipts/{receipt}`."""
 
     receipt: str = Field(json_schema_extra={"example": "ops-17"})
-    action: Literal["replay", "replay_all", "discard", "reopen", "replay_records", "discard_records"]
+    action: Literal["replay", "replay_all", "discard", "reopen", "replay_records", "discard_records", "pause", "resume"]
     status: Literal["open", "done", "failed", "stopped"]
     actor: str
     reason: str
@@ -260,3 +260,31 @@ class ReplayPlan(BaseModel):
     cost_usd: float
     fingerprints: dict[str, int]
     items: list[PlannedBatch]
+
+
+class BatchBooks(BaseModel):
+    """One batch: what the ledger says and what the table holds. `problems` is empty when its books balance."""
+
+    batch_id: str
+    lane: str
+    status: str
+    ingest_time_us: int | None
+    rows: int
+    table_rows: int
+    table_distinct: int
+    missing: int
+    doubled: int
+    unexpected: int
+    rejected_present: int
+    problems: list[str]
+
+
+class Reconciliation(BaseModel):
+    """Ledger against table. `items` are up to 200 batches that differ, have doubles or rows that no reader sees."""
+
+    since_us: int
+    balanced: bool
+    differences: int
+    totals: dict[str, int]
+    items: list[BatchBooks]
+    next: str | None

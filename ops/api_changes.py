@@ -18,6 +18,7 @@ from ops.api_requests import (
     DiscardRecordsBody,
     GoOnBody,
     KeyHeader,
+    LanePath,
     ReasonBody,
     ReceiptPath,
     RepairBody,
@@ -96,6 +97,18 @@ def api_replay_all(header: KeyHeader, body: BulkBody) -> Response:
         nothing = _unwritten("replay_all", None, body.reason, {"filter": selection.as_text, "items": []})
         return _told(nothing, ACCEPTED)
     return _told(found, ACCEPTED, Location=f"/api/receipts/{found.receipt}")
+
+
+@changes("/lanes/<lane>/pause", _RECEIPT, may_miss=False)
+def api_pause(path: LanePath, body: ReasonBody) -> Response:
+    """Let runs of a lane answer skipped until it is resumed."""
+    return _told(actions.pause(path.lane, reason=body.reason))
+
+
+@changes("/lanes/<lane>/resume", _RECEIPT, may_miss=False)
+def api_resume(path: LanePath, body: GoOnBody) -> Response:
+    """Let runs of a paused lane read again."""
+    return _told(actions.resume(path.lane, reason=body.reason))
 
 
 @changes("/receipts/<receipt>/continue", _RECEIPT)

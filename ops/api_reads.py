@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response
 from pydantic import BaseModel
 
-from ingestor import replay_views, runs, status
+from ingestor import replay_views, runs, views
 from ingestor.envelope import UnreadableEnvelope, descriptor_of
 from ingestor.outcome import normalised
 from ingestor.replay_one import loaded
@@ -14,11 +14,21 @@ from ingestor.replay_rows import decoded, rows_to_send
 from ops import api_answers as answers
 from ops import receipts
 from ops.api import answered, reads
-from ops.api_requests import BatchesQuery, BatchPath, PageQuery, ReceiptPath, RunPath, RunsQuery
+from ops.api_requests import (
+    MOST_A_PAGE,
+    BatchesQuery,
+    BatchPath,
+    PageQuery,
+    ReceiptPath,
+    ReconcileQuery,
+    RunPath,
+    RunsQuery,
+)
 from ops.auth import refusals
 from ops.masking import hides, masked
 from ops.problems import Problem
 from ops.service import service
+from state.errors import Refused
 from state.journal import BatchQuery, Document, page_key
 from state.receipts import counts
 
@@ -26,6 +36,7 @@ DEAD = frozenset({"DEAD_LETTERED", "REPLAYING", "DISCARDED"})
 SCANNED_RUNS = 1_000
 """Runs that one page of a filtered list looks at: a page may be short of its limit, or empty, and have a `next`."""
 NOTHING = 404
+DAY_US = 86_400 * 1_000_000
 
 
 class OpenApi(BaseModel):
@@ -40,8 +51,20 @@ class OpenApi(BaseModel):
 def api_status() -> Response:
     """Is data flowing, what is in doubt, what is dead, what failed."""
     here = service()
-    found = status.status(here.journal, here.open_lane, time.time_ns() // 1000, here.config.ledger_stale_s)
-    return answered(answers.Status(pipeline=here.config.pipeline_id, refused=refusals(), **found))
+    found = views.status_of(here.config, here.journal)
+    told = {name: found[name] for name in ("lanes", "dead_letters", "last_runs")}
+    return answered(answers.Status(pipeline=here.config.pipeline_id, refused=refusals(), **told))
+
+
+@reads("/reconcile", answers.Reconciliation)
+def api_reconcile(query: ReconcileQuery) -> Response:
+    """Compare ledger and table, batch by batch, for batches of this ingest time and later; a day without `since`."""
+    here = service()
+    since_us = query.since if query.since is not None else time.time_ns() // 1000 - DAY_US
+    found = views.reconciliation_json(views.reconciliation_of(here.config, here.journal, here.log, since_us))
+    items = found.pop("items")
+    told = [answers.BatchBooks.model_validate(each) for each in items[:MOST_A_PAGE]]
+    return answered(answers.Reconciliation(**found, balanced=not found["differences"], items=told, next=None))
 
 
 @reads("/runs", answers.Runs)
@@ -173,7 +196,10 @@ def api_receipts(query: PageQuery) -> Response:
 def api_receipt(path: ReceiptPath, query: PageQuery) -> Response:
     """Show what became of an action; of a bulk replay `outcome.items` has each batch, a page at a time."""
     require_receipt(path.receipt)
-    found = receipts.read(path.receipt, first=_place(query.page), limit=query.limit)
+    try:
+        found = receipts.read(path.receipt, first=_place(query.page), limit=query.limit)
+    except Refused as unknown:
+        raise Problem(NOTHING, str(unknown)) from unknown
     return answered(receipt_model(found))
 
 
@@ -191,10 +217,8 @@ def known(batch_id: str) -> Document:
 
 def require_receipt(receipt: str) -> None:
     """Raise `Problem` when there is no such receipt."""
-    of_entry = receipts.OF_ENTRY.fullmatch(receipt)
-    journal = service().journal
-    found = journal.read_entry("ops", int(of_entry[1])) if of_entry else journal.read_receipt(receipt)
-    if found is None:
+    is_of_entry = receipts.OF_ENTRY.fullmatch(receipt) or receipts.OF_LANE.fullmatch(receipt)
+    if not is_of_entry and service().journal.read_receipt(receipt) is None:
         raise Problem(NOTHING, f"receipt {receipt} is not known, or has aged out; GET /api/receipts lists bulk replays")
 
 

@@ -104,10 +104,25 @@ class RunPath(BaseModel):
     run_id: str = Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.:-]{0,79}$")
 
 
+class ReconcileQuery(_Query):
+    """From when on; the partitions that BigQuery reads are bounded by it."""
+
+    since: When | None = None
+
+
+class LanePath(BaseModel):
+    """A lane."""
+
+    lane: str = Field(max_length=200, pattern=r"^[\w.:-]+$", json_schema_extra={"example": "0"})
+
+
 class ReceiptPath(BaseModel):
     """A receipt."""
 
-    receipt: str = Field(pattern=r"^(replay-[0-9a-f]{16}|ops-[0-9]{1,12})$", json_schema_extra={"example": "ops-17"})
+    receipt: str = Field(
+        pattern=r"^(replay-[0-9a-f]{16}|ops-[0-9]{1,12}|lane-[\w.:-]{1,200}-[0-9]{1,12})$",
+        json_schema_extra={"example": "ops-17"},
+    )
 
 
 class KeyHeader(BaseModel):

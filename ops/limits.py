@@ -8,7 +8,7 @@ from flask_limiter import Limiter
 
 from ops.auth import acting_email
 
-READS, CHANGES = "1200 per minute", "300 per minute"
+READS, CHANGES = "3000 per minute", "300 per minute"
 """Pages ask several times a second while a replay is shown live."""
 
 

@@ -1,8 +1,8 @@
 """Receipts: what is handed to a person for an action, and can be asked for again as long as the ledger keeps it.
 
 Two kinds. A bulk replay's is the ledger's own (`replay-…`), with what became of each batch. Any other action's is the
-entry of lane `ops` that holds it (`ops-…`, the number being its version): who, what, why and when, as the hash-chained
-journal has it and not as somebody remembers it.
+entry that holds it, of lane `ops` (`ops-…`) or of the lane it was done to (`lane-…`), the number being its version:
+who, what, why and when, as the hash-chained journal has it and not as somebody remembers it.
 """
 
 import re
@@ -19,14 +19,18 @@ from state.events import (
     BatchDiscarded,
     BatchReopened,
     Event,
+    Paused,
     RecordDiscarded,
     RecordReplayed,
     ReplayFailed,
     ReplayStarted,
     ReplaySucceeded,
+    Resumed,
 )
+from state.journal import Entry
 
 OF_ENTRY = re.compile(r"ops-([0-9]{1,12})")
+OF_LANE = re.compile(r"lane-([\w.:-]{1,200})-([0-9]{1,12})")
 LOOKED_BACK = 20
 """Entries before an action's end among which its claim is looked for: what others wrote while it was under way."""
 SHOWN = 100
@@ -47,7 +51,7 @@ class Receipt:
 
     Attributes:
         receipt: its name; empty when nothing had to be written.
-        action: replay, replay_all, discard, reopen, replay_records, discard_records.
+        action: replay, replay_all, discard, reopen, replay_records, discard_records, pause, resume.
         status: done, failed (not what was wanted; `outcome` says why), or of a bulk replay open or stopped.
         at_us: when, microseconds since 1970.
         batch_id: the batch; None of a bulk replay.
@@ -97,10 +101,46 @@ def of_report(report: ReceiptReport, *, shown: int = SHOWN, first: int = 0) -> R
     )
 
 
+def newest_of_lane(lane: str, version: int, actor: str) -> Receipt | None:
+    """Return what this person did to a lane last, at this version or just before it (publishing comes after it)."""
+    journal = service().journal
+    for stored in reversed(journal.read_entries(lane, max(1, version - LOOKED_BACK), LOOKED_BACK + 1)):
+        found = _of_lane_entry(lane, stored.entry) if stored.entry.version <= version else None
+        if found is not None and found.actor == actor:
+            return found
+    return None
+
+
+def of_lane(lane: str, version: int) -> Receipt:
+    """Return the receipt of what was done to a lane in this entry. Raises `Refused` as `of_entry` does."""
+    stored = service().journal.read_entry(lane, version)
+    found = _of_lane_entry(lane, stored.entry) if stored else None
+    if found is None:
+        raise Refused(f"receipt lane-{lane}-{version} is not known, or has aged out")
+    return found
+
+
+def _of_lane_entry(lane: str, entry: Entry) -> Receipt | None:
+    for event in decode_entry(entry):
+        if isinstance(event, Paused | Resumed):
+            return Receipt(
+                receipt=f"lane-{lane}-{entry.version}",
+                action="pause" if isinstance(event, Paused) else "resume",
+                status="done",
+                actor=event.actor,
+                reason=getattr(event, "reason", ""),
+                at_us=entry.at_us,
+                outcome={"lane": lane},
+            )
+    return None
+
+
 def read(receipt: str, *, first: int = 0, limit: int = SHOWN) -> Receipt:
     """Return a receipt by its name; of a bulk replay `limit` batches from the place `first` on. Raises `Refused`."""
     if found := OF_ENTRY.fullmatch(receipt):
         return of_entry(int(found[1]))
+    if found := OF_LANE.fullmatch(receipt):
+        return of_lane(found[1], int(found[2]))
     return of_report(service().replayer.receipt(receipt, first=first, limit=limit), shown=limit, first=first)
 
 

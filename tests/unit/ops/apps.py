@@ -3,13 +3,16 @@
 import io
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from flask.testing import FlaskClient
 
+from ingestor.bootstrap import open_ledger
 from ingestor.callers import Callers
 from ingestor.config import Config, load
+from ingestor.lane_control import ControlPorts, LaneControl
 from ingestor.logs import configure
 from ops.service import Service
 from ops.web import create_app
@@ -64,7 +67,24 @@ def application(configured: Config, callers: Callers | None = None, limits: Mapp
         configured,
         configure("ingestor", configured.pipeline_id, "DEBUG", stream=log),
         open_replayer=desk.replayer,
+        open_control=lambda: nullcontext(_control(desk, configured)),
     )
     app = create_app(service=held, callers=callers, limits=limits)
     app.testing = False
     return Office(desk, app.test_client(), log)
+
+
+def _control(desk: Desk, configured: Config) -> LaneControl:
+    return LaneControl(
+        ControlPorts(
+            journal=desk.journal,
+            open_ledger=lambda lane: open_ledger(configured, desk.journal, lane),
+            publish=lambda _, statements: desk.publish(statements),
+            publish_operators=lambda: None,
+            pagination="next_cursor",
+            start=None,
+            partitions=1,
+            sleep=desk.sleep,
+            log=lambda _: desk.log,
+        )
+    )

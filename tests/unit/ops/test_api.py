@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from ingestor.reconcile import BatchBooks, Reconciliation
 from ops.masking import MASK
 from state.events import OPS_LANE
 from state.verify import verify_lane
@@ -253,6 +254,39 @@ def test_masked_fields_are_hidden_everywhere_and_survive_a_repair() -> None:
     assert here.get(f"/api/batches/{dead}/rows").json["items"][0]["flight"] == MASK
 
 
+def test_a_lane_is_paused_and_resumed_by_name_with_a_reason() -> None:
+    here, _ = with_dead()
+    assert here.post("/api/lanes/0/pause", {}).status_code == 422
+    done = here.post("/api/lanes/0/pause", {"reason": "the source is mended"}).json
+    assert (done["action"], done["actor"], done["reason"]) == ("pause", "local@localhost", "the source is mended")
+    assert here.get("/api/status").json["lanes"][0]["paused"] == "the source is mended"
+    again = here.post("/api/lanes/0/pause", {"reason": "again"}).json
+    assert (again["receipt"], "paused already" in again["outcome"]["text"]) == ("", True)
+    back = here.post("/api/lanes/0/resume").json
+    assert here.get("/api/status").json["lanes"][0]["paused"] is None
+    told = [here.get(f"/api/receipts/{each['receipt']}").json for each in (done, back)]
+    assert [(each["action"], each["reason"]) for each in told] == [("pause", "the source is mended"), ("resume", "")]
+    assert here.post("/api/lanes/7/pause", {"reason": "r"}).status_code == 409
+    assert here.post("/api/lanes/ops/pause", {"reason": "r"}).status_code == 409
+
+
+def test_the_books_are_compared_and_a_difference_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[int | None]()
+
+    def reconciled(_: object, __: object, ___: object, since_us: int | None) -> Reconciliation:
+        asked.append(since_us)
+        wrong = BatchBooks(batch_id=UNKNOWN, status="COMMITTED", rows=2, missing=1, problems=("1 row is missing",))
+        return Reconciliation(since_us or 0, (wrong,))
+
+    monkeypatch.setattr("ingestor.views.reconciliation_of", reconciled)
+    found = office().get("/api/reconcile?since=2026-01-01T00:00:00Z").json
+    assert (found["balanced"], found["differences"], found["totals"]["missing"]) == (False, 1, 1)
+    assert found["items"][0]["problems"] == ["1 row is missing"]
+    assert office().get("/api/reconcile?since=").status_code == 200
+    assert asked[0] == 1_767_225_600_000_000
+    assert asked[1] is not None
+
+
 def test_status_says_what_a_person_asks_first() -> None:
     here, _ = with_dead(2)
     status = here.get("/api/status").json
@@ -309,6 +343,7 @@ def test_the_document_names_every_route_of_the_contract_with_examples() -> None:
     one, records = "/api/batches/{batch_id}", "/api/batches/{batch_id}/records"
     assert routes >= {
         ("get", "/api/status"),
+        ("get", "/api/reconcile"),
         ("get", "/api/runs"),
         ("get", "/api/runs/{run_id}"),
         ("get", "/api/batches"),
