@@ -20,6 +20,7 @@ from ops.local.process import HOST, LOCAL, ROOT, Service, ServiceError, accepts,
 BQEMULATOR_PYTHON = LOCAL / "bqemulator" / "bin" / "python"
 BQEMULATOR_HOME = LOCAL / "bqemulator-home"
 LAUNCHER = Path(__file__).with_name("bqemulator_launcher.py")
+RULES = ROOT / "firestore.rules"
 STOP_S = 5.0
 
 
@@ -147,7 +148,8 @@ class FirestoreEmulator(Service):
             raise ServiceError(self.available() or "the Firestore emulator is gone")
         # The first two make it start sooner; English because the emulator reads its own messages.
         flags = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx512m", "-Duser.language=en"]
-        where = ["--host", HOST, "--port", str(self.ports[0])]
+        # The clients of servers pass the rules as the emulator's owner; whoever comes without a token meets them.
+        where = ["--host", HOST, "--port", str(self.ports[0]), "--rules", str(RULES)]
         return [executable, *flags, "-cp", str(jar), firestore_emulator.MAIN_CLASS, *where]
 
     def ready(self) -> bool:
