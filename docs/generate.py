@@ -1,5 +1,6 @@
 """Write the documents that follow from code: `configuration.md` from the settings, `cli.md` from the commands,
-`outcomes.md` from the table of outcomes, `figures.md` and `cost.md` from what was measured and the list prices.
+`outcomes.md` from the table of outcomes, `permissions.md` from that of permissions, `figures.md` and `cost.md` from
+what was measured and the list prices.
 
 python -m docs.generate            write them
 python -m docs.generate --check    exit 1 when a written one is stale
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from docs import figures_page, outcomes_page
+from docs import figures_page, outcomes_page, permissions_page
 from ingestor.cli import cli
 from ingestor.config import NOT_BUILT, describe
 
@@ -109,6 +110,7 @@ def documents() -> Mapping[Path, str]:
         figures_page.FIGURES_PAGE: figures_page.figures(),
         figures_page.COST_PAGE: figures_page.costs(),
         outcomes_page.PAGE: outcomes_page.page(),
+        HERE / "permissions.md": f"{MARK}\n{permissions_page.page()}",
     }
 
 

@@ -10,7 +10,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, combinations, product
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from google.cloud.firestore_v1.aggregation import AggregationQuery
@@ -18,7 +18,7 @@ from google.cloud.firestore_v1.query import Query
 
 from state.firestore import FirestoreJournal, client_for
 from state.firestore_views import FirestoreViews
-from state.journal import BatchQuery, page_key
+from state.journal import BatchQuery, Kind, page_key
 from tests.firestore_indexes import FILE, SHIPPED, Asked, asked, read
 
 KEY = page_key(5, "b")
@@ -47,8 +47,7 @@ LISTS: Mapping[str, Callable[[FirestoreJournal], object]] = {
         journal.list_runs(limit=1, **some) for some in subsets({"lane": "0", "status": "failed", "before": "r"})
     ],
     "read_index": lambda journal: [
-        journal.read_index(kind, limit=1, after=after)
-        for kind, after in product(("batches", "runs", "receipts"), (None, "x"))  # type: ignore[arg-type]
+        journal.read_index(kind, limit=1, after=after) for kind, after in product(get_args(Kind), (None, "x"))
     ],
     "read_lanes": lambda journal: journal.read_lanes(),
     "read_entries": lambda journal: journal.read_entries("0", 1, 1),
@@ -59,23 +58,28 @@ LISTS: Mapping[str, Callable[[FirestoreJournal], object]] = {
 }
 
 
+def as_sent(query: Any) -> Any:
+    return query._to_protobuf()._pb
+
+
 @pytest.fixture
-def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Asked]]:
+def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Asked]:
     """What the client was asked to stream, in the form in which it is sent."""
     queries: list[Asked] = []
-    ordinary, aggregated = Query._get_stream_iterator, AggregationQuery._get_stream_iterator
+    ordinary: Any = Query._get_stream_iterator
+    aggregated: Any = AggregationQuery._get_stream_iterator
 
     def stream(self: Query, *arguments: object, **named: object) -> object:
-        queries.append(asked(self._to_protobuf()._pb))
+        queries.append(asked(as_sent(self)))
         return ordinary(self, *arguments, **named)
 
     def count(self: AggregationQuery, *arguments: object, **named: object) -> object:
-        queries.append(asked(self._nested_query._to_protobuf()._pb))
+        queries.append(asked(as_sent(self._nested_query)))
         return aggregated(self, *arguments, **named)
 
     monkeypatch.setattr(Query, "_get_stream_iterator", stream)
     monkeypatch.setattr(AggregationQuery, "_get_stream_iterator", count)
-    yield queries
+    return queries
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ locals {
     ops_ledger = ["datastore.entities.create", "datastore.entities.get", "datastore.entities.list", "datastore.entities.update"]
     ops_jobs   = ["bigquery.jobs.create"]
     ops_tables = ["bigquery.tables.get", "bigquery.tables.getData", "bigquery.tables.updateData"]
-    ops_bucket = ["storage.objects.create", "storage.objects.get", "storage.objects.list"]
+    ops_bucket = ["storage.objects.create", "storage.objects.get"]
     tick       = ["run.jobs.run", "run.routes.invoke"]
     # The new revision, its traffic, and one execution of the job; `schema check` reads the tables.
     deploy = [
