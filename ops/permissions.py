@@ -43,18 +43,32 @@ CALLS: Final = (
     Call("ingestor/tables.py", "get_dataset", ("bigquery.datasets.get",), (PEOPLE,), "schema apply"),
     Call("ingestor/tables.py", "create_table", ("bigquery.tables.create",), (PEOPLE,), "schema apply"),
     Call("ingestor/tables.py", "update_table", ("bigquery.tables.update",), (PEOPLE,), "schema apply"),
-    Call("ingestor/bucket.py", "reload", ("storage.objects.get",), _BOTH, "generation; whether the bucket is there (403 = yes)"),
+    Call(
+        "ingestor/bucket.py",
+        "reload",
+        ("storage.objects.get",),
+        _BOTH,
+        "generation; whether the bucket is there (403 = yes)",
+    ),
     Call("ingestor/bucket.py", "exists", ("storage.objects.get",), _BOTH, "whether an object is there"),
     Call("ingestor/bucket.py", "upload_from_string", ("storage.objects.create",), _BOTH, "dead letters, created once"),
-    Call("ingestor/bucket.py", "download_as_bytes", ("storage.objects.get",), _BOTH, "replays, repairs, names that are taken"),
+    Call(
+        "ingestor/bucket.py",
+        "download_as_bytes",
+        ("storage.objects.get",),
+        _BOTH,
+        "replays, repairs, names that are taken",
+    ),
     Call("ingestor/secret_manager.py", "access_secret_version", _ACCESS, (RUN,), "the source's credential"),
     Call("state/firestore.py", "create", (f"{_ENTITIES}.create",), _BOTH, "journal entries, snapshots, skips"),
-    Call("state/firestore.py", "update", (f"{_ENTITIES}.update",), _BOTH, "snapshots and index documents, under a token"),
+    Call(
+        "state/firestore.py", "update", (f"{_ENTITIES}.update",), _BOTH, "snapshots and index documents, under a token"
+    ),
     Call("state/firestore.py", "set", (f"{_ENTITIES}.create", f"{_ENTITIES}.update"), _BOTH, "index documents, merged"),
     Call("state/firestore.py", "commit", (), _BOTH, "the writes above, at once"),
     Call("state/firestore.py", "get", (f"{_ENTITIES}.get",), _BOTH, "one document"),
     Call("state/firestore.py", "stream", (f"{_ENTITIES}.get", f"{_ENTITIES}.list"), _BOTH, "queries"),
-)  # fmt: skip
+)
 
 
 def needed(account: str) -> frozenset[str]:

@@ -35,7 +35,7 @@ def batch_queries() -> Iterator[BatchQuery]:
     equal = {"status": "COMMITTED", "lane": "0", "run": "r", "fingerprint": "f"}
     bounds = {"since_us": 1, "until_us": 9}
     for same, bound, by in product(subsets(equal), subsets(bounds), ("attempted_at_us", "dead_at_us")):
-        yield BatchQuery(**same, **bound, by=by)  # type: ignore[arg-type]  # a literal's values
+        yield BatchQuery(**same, **bound, by=by)
     yield BatchQuery(after=KEY)
 
 

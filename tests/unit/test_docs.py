@@ -15,7 +15,12 @@ from ingestor.cli import USAGE, cli
 from ingestor.config import describe, load
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "ops").glob("*/*.md")),
+]
 PAGES = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`\n]+)`")
@@ -56,6 +61,11 @@ def test_every_relative_link_leads_somewhere(path: Path) -> None:
         page = path.parent / name if name else path
         assert page.exists(), target
         assert not anchor or anchor in anchors(page), target
+
+
+def test_the_index_names_every_document() -> None:
+    named = {link.partition("#")[0] for link in LINK.findall((ROOT / "docs" / "README.md").read_text())}
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"} - named == set()
 
 
 @PAGES
