@@ -127,7 +127,8 @@ def fill(draft: Draft, rest: Unread, encode: Encode, limits: Limits) -> tuple[Dr
         full = len(outcomes) >= limits.rows
     offset = before + len(outcomes)
     rest_after = replace(rest, offset=offset)
-    end = rest_after.position if offset > rest.offset or rest.exhausted else draft.end
+    passed = rest.exhausted and (rest.page.trail is None or bool(rest.page.records))
+    end = rest_after.position if offset > rest.offset or passed else draft.end
     tail = _tail_before(draft, rest) + records[rest.offset : offset]
     tail = tail[max(0, len(tail) - end.taken) :]
     within = end if rest.page.trail is not None else Position(rest.page.cursor, rest.taken + offset)

@@ -27,7 +27,7 @@ from ingestor.signals import (
     TableAsked,
     Ticked,
 )
-from ingestor.unread import boundary_after, unread
+from ingestor.unread import boundary_after, moved, unread
 from state.events import (
     BatchAttempted,
     BatchCommitted,
@@ -45,7 +45,7 @@ def hear(state: Progress, signal: Signal, now: Instant) -> Decided:  # noqa: C90
     """Take the signal in; the commands are only what must be logged of it."""
     match signal:
         case PageArrived():
-            return _page(state, signal)
+            return _page(state, signal, now)
         case PageFailed():
             stale = signal.reading != state.reading
             return (state, ()) if stale else (drain(state, now, failure=signal.error), ())
@@ -79,11 +79,13 @@ def hear(state: Progress, signal: Signal, now: Instant) -> Decided:  # noqa: C90
             assert_never(signal)
 
 
-def _page(state: Progress, signal: PageArrived) -> Decided:
+def _page(state: Progress, signal: PageArrived, now: Instant) -> Decided:
     if signal.reading != state.reading or state.phase is not Phase.READING:
         return state, ()
     page = signal.page
     rest, known, changed = unread(page, state.boundary)
+    if moved(rest, state.boundary):
+        return drain(state, now, failure=_moved(page.cursor)), ()
     state = replace(
         state,
         granted=max(0, state.granted - 1) if page.next_cursor is not None else 0,
@@ -100,6 +102,14 @@ def _page(state: Progress, signal: PageArrived) -> Decided:
         severity = "WARNING" if page.trail is None and not page.whole else "INFO"
         notes.append(Note(LogName.SOURCE_CHANGED, severity, {"rows": changed}))
     return state, tuple(notes)
+
+
+def _moved(cursor: str | None) -> str:
+    return (
+        f"the source's records moved: the one at offset {cursor} is not the one that was taken last, so counting on "
+        "would lose or repeat some: have the source send new ones last, then set the offset to go on from by "
+        "`ingestor checkpoint set --to C --reason R`"
+    )
 
 
 def _stored(state: Progress, batch_id: str, what: str, stored: Stored) -> Progress:

@@ -19,9 +19,13 @@ class SourceRequest:
 
 
 class Trail(Protocol):
-    """Names the places between a page's records by what the records say, where a cursor is no page's name but a place
-    of its own (an offset, a high-water mark). The place after all of them is `next_cursor`, when that is given.
+    """Names the places between a page's records, where a cursor is no page's name but a place of its own (an offset, a
+    high-water mark).
     """
+
+    @property
+    def counts(self) -> bool:
+        """Places are counted: a page read again from one begins with the record taken last, or records moved."""
 
     def after(self, count: int) -> tuple[str | None, int]:
         """Return the cursor after the first `count` records of the page, and how many of the page's first records the

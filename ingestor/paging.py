@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import Protocol
 
 from ingestor.errors import SourceError
-from ingestor.pages import JsonValue, Trail
+from ingestor.pages import JsonValue, Page, Trail
 
 GUARDED_CURSORS = 100_000
 """Cursors remembered per run, the oldest forgotten first: about 10 MB, and any loop shorter than this is found."""
@@ -99,12 +99,31 @@ class CursorGuard:
     def __init__(self, capacity: int = GUARDED_CURSORS) -> None:
         self._capacity = capacity
         self._seen: dict[bytes, None] = {}
+        self._before: Page | None = None
 
     def add(self, cursor: str | None) -> None:
         """Remember a cursor whose page was fetched; the first page's absent cursor is remembered too."""
         self._seen[_hash(cursor)] = None
         if len(self._seen) > self._capacity:
             del self._seen[next(iter(self._seen))]
+
+    def check_page(self, page: Page) -> None:
+        """Refuse a page with the records of the one before: the source ignores the cursor, or a cache does. Only where
+        places go by what records say, pages overlap.
+
+        Raises:
+            BadCursor: it is; records that are all alike say nothing.
+        """
+        before, self._before = self._before, page
+        overlaps = page.trail is not None and not page.trail.counts
+        if overlaps or before is None or before.cursor == page.cursor:
+            return
+        records = list(page.records)
+        if records == list(before.records) and any(record != records[0] for record in records[-1:]):
+            raise BadCursor(
+                f"the page at {shown_cursor(page.cursor)} is the same as the one before it: check SOURCE_CURSOR_PARAM, "
+                "the source seems to ignore it, and caches on the way"
+            )
 
     def check(self, cursor: str | None) -> None:
         """Refuse a cursor that was fetched before.

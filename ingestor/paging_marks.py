@@ -65,6 +65,7 @@ class MarkTrail:
     kind: Kind
     marks: tuple[Mark, ...]
     overlap: int
+    counts: bool = False
 
     def after(self, count: int) -> tuple[str | None, int]:
         """Return the cursor at the mark of the last of `count` records, and how many lie below what it asks for."""

@@ -13,18 +13,22 @@ from ingestor.urls import with_params
 
 @dataclass(frozen=True, slots=True)
 class OffsetTrail:
-    """Every place between records is an offset of its own, so that positions do not depend on the size of pages."""
+    """Every place between records is an offset of its own, so that positions do not depend on the size of pages.
+
+    A position is the offset of the record taken last, which is read again: a source whose records moved is found out.
+    """
 
     offset: int
+    counts: bool = True
 
     def after(self, count: int) -> tuple[str | None, int]:
-        """Return the offset after `count` records; it leaves all of them out."""
-        return str(self.offset + count), count
+        """Return the offset of the last of `count` records; all before it are left out."""
+        return str(self.offset + max(0, count - 1)), max(0, count - 1)
 
 
 class OffsetPaging:
-    """The cursor is the number of records to pass over. The first empty page is the end of the data, because a page
-    shorter than asked for may only mean that the source grants no larger ones.
+    """The cursor is the number of records to pass over. A page shorter than asked for may be the last one, or mean that
+    the source grants no larger ones: the next page begins with its last record, and is the end when it holds no other.
     """
 
     whole = False
@@ -54,8 +58,11 @@ class OffsetPaging:
         """Read the records and count on."""
         del headers, before
         records = records_at(value, self._settings.records_path)
-        offset = self.offset(cursor)
-        return Reading(records, str(offset + len(records)) if records else None, OffsetTrail(offset))
+        offset, count = self.offset(cursor), len(records)
+        trail = OffsetTrail(offset)
+        if count >= self._settings.page_size:
+            return Reading(records, str(offset + count), trail)
+        return Reading(records, str(offset + count - 1) if count > 1 else None, trail)
 
     def reaches(self, cursor: str, limit: str) -> bool:
         """Compare offsets."""

@@ -38,8 +38,8 @@ class ParallelPages:
         page = self._ahead.pop(offset).result()
         if page.next_cursor is None:
             self._forget()
-        elif len(page.records) < self._stride:
-            self._stride = len(page.records)
+        else:
+            self._stride = min(self._stride, self._paging.offset(page.next_cursor) - offset)
         return page
 
     def close(self) -> None:

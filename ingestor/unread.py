@@ -110,11 +110,20 @@ def _lowest_from_each(found: Sequence[int | None], none: int) -> tuple[int, ...]
     return tuple(reversed(backwards))
 
 
+def moved(rest: Unread, boundary: bytes) -> bool:
+    """Whether a page that is counted to no longer begins with the record that was taken last."""
+    trail = rest.page.trail
+    if trail is None or not trail.counts or not boundary:
+        return False
+    return not rest.page.records or (bool(rest.indexes) and rest.indexes[0] == 0)
+
+
 def boundary_after(rest: Unread, boundary: bytes) -> bytes:
     """Return the digests of what was taken before the page's end and the next page may hold again."""
     if rest.page.trail is None:
         return b""
-    needed = replace(rest, offset=len(rest.records)).position.taken
+    end = replace(rest, offset=len(rest.records)).position
+    needed = end.taken if end.cursor == rest.page.next_cursor else 0
     own = rest.records[max(0, len(rest.records) - needed) :] if needed else ()
     digests = boundary + b"".join(map(record_digest, own))
     return digests[len(digests) - needed * DIGEST_SIZE :]

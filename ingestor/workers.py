@@ -123,26 +123,31 @@ class Prefetcher:
             if self._at_end or granted != self._reading:
                 return
             cursor, guard = self._cursor, self._guard
-        signal = self._fetch(granted, cursor, guard)
+        signal = fetch_page(self._source, granted, cursor, guard)
         with self._lock:
             if granted == self._reading:
                 self._cursor = signal.page.next_cursor if isinstance(signal, PageArrived) else None
                 self._at_end = self._at_end or self._cursor is None
         self._emit(signal)
 
-    def _fetch(self, reading: int, cursor: str | None, guard: CursorGuard) -> Signal:
-        try:
-            page = self._source.fetch(cursor)
-            guard.add(cursor)
-            if page.next_cursor is not None:
-                guard.check(page.next_cursor)
-        except ReadingStopped as stopped:
-            return StopAsked(str(stopped), CLOSING_GRACE_S)
-        except IngestorError as error:
-            return PageFailed(reading, str(error))
-        except Exception as error:  # noqa: BLE001 - whatever the source's library raises, the loop must hear of it
-            return PageFailed(reading, f"the source failed: {type(error).__name__}: {error}")
-        return PageArrived(reading, page)
+
+def fetch_page(
+    source: Source, reading: int, cursor: str | None, guard: CursorGuard
+) -> PageArrived | PageFailed | StopAsked:
+    """Fetch one page, and see to it that the source gets further."""
+    try:
+        page = source.fetch(cursor)
+        guard.add(cursor)
+        guard.check_page(page)
+        if page.next_cursor is not None:
+            guard.check(page.next_cursor)
+    except ReadingStopped as stopped:
+        return StopAsked(str(stopped), CLOSING_GRACE_S)
+    except IngestorError as error:
+        return PageFailed(reading, str(error))
+    except Exception as error:  # noqa: BLE001 - whatever the source's library raises, the loop must hear of it
+        return PageFailed(reading, f"the source failed: {type(error).__name__}: {error}")
+    return PageArrived(reading, page)
 
 
 class Workers:

@@ -2,6 +2,7 @@ import pytest
 
 from ingestor.decode import Undecodable
 from ingestor.errors import SourceError
+from ingestor.pages import Page
 from ingestor.paging import BadCursor, CursorGuard, PagingSettings, Reading, cursor_text, shown_cursor
 from ingestor.paging_links import NextCursorPaging
 from ingestor.pagings import PAGINGS
@@ -124,6 +125,30 @@ def test_the_guard_is_bounded_and_forgets_the_oldest() -> None:
         with pytest.raises(BadCursor):
             guard.check(cursor)
     assert len(guard._seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "refused"),
+    [
+        ([1, 2], [1, 2], True),
+        ([1, 2], [1, 3], False),
+        ([1, 2], [1], False),
+        ([1, 1], [1, 1], False),
+        ([1], [1], False),
+        ([], [], False),
+    ],
+)
+def test_the_guard_finds_a_page_that_comes_twice_unless_its_records_are_all_alike(
+    first: list[int], second: list[int], *, refused: bool
+) -> None:
+    guard = CursorGuard()
+    guard.check_page(Page("a", "b", first))
+    guard.check_page(Page("a", "b", first))
+    if refused:
+        with pytest.raises(BadCursor, match=r"the page at 'b' is the same as the one before it: check SOURCE_CURSOR"):
+            guard.check_page(Page("b", "c", second))
+    else:
+        guard.check_page(Page("b", "c", second))
 
 
 @pytest.mark.parametrize(

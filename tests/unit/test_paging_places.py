@@ -5,7 +5,7 @@ from ingestor.decode import canonical_json
 from ingestor.pages import Page
 from ingestor.paging import BadCursor, PagingSettings
 from ingestor.paging_places import OffsetPaging, WholePaging
-from ingestor.unread import unread
+from ingestor.unread import boundary_after, moved, record_digest, unread
 from state.events import Position
 
 SETTINGS = PagingSettings(url="https://h/x", records_path="items", cursor_param="offset", page_size=3)
@@ -27,9 +27,9 @@ def test_an_offset_is_sent_as_a_parameter(cursor: str | None, start: str | None,
 
 @pytest.mark.parametrize(
     ("cursor", "records", "following"),
-    [(None, [1, 2, 3], "3"), ("3", [4], "4"), ("4", [], None), (None, [], None)],
+    [(None, [1, 2, 3], "3"), ("3", [4, 5], "4"), ("4", [5], None), ("5", [], None), (None, [1], None)],
 )
-def test_offsets_are_counted_on_by_what_came_until_a_page_is_empty(
+def test_offsets_are_counted_on_until_a_page_has_only_the_record_before_it(
     cursor: str | None, records: list[int], following: str | None
 ) -> None:
     assert OFFSET.read(cursor, {"items": records}, {}).next_cursor == following
@@ -50,9 +50,30 @@ def test_a_place_within_a_page_of_an_offset_source_is_an_offset_itself() -> None
     page = Page("6", reading.next_cursor, reading.records, trail=reading.trail)
     rest, known, changed = unread(page, b"")
     draft, rest, _ = fill(Draft(Position("6"), Position("6")), rest, canonical_json, Limits(2, 1000))
-    assert (draft.end, draft.tail, known, changed) == (Position("8"), (), 0, 0)
+    assert (draft.end, draft.tail, known, changed) == (Position("7", 1), ({"n": 2},), 0, 0)
     draft, rest, _ = fill(Draft(draft.end, draft.end), rest, canonical_json, Limits(2, 1000))
-    assert draft.end == Position("9")
+    assert (draft.end, draft.tail) == (Position("8", 1), ({"n": 3},))
+    assert boundary_after(rest, b"") == b""
+    short = OFFSET.read("6", {"items": [{"n": 1}, {"n": 2}]}, {})
+    last = unread(Page("6", short.next_cursor, short.records, trail=short.trail), b"")[0]
+    assert boundary_after(last, b"") == record_digest({"n": 2})
+    empty = unread(Page("9", None, [], trail=OFFSET.read("9", {"items": []}, {}).trail), b"")[0]
+    after, _, _ = fill(draft, empty, canonical_json, Limits(2, 1000))
+    assert (after.end, after.tail) == (draft.end, draft.tail)
+
+
+@pytest.mark.parametrize(
+    ("records", "gone"),
+    [([1, 2, 3], False), ([1], False), ([2, 1], True), ([2, 3], True), ([], True)],
+)
+def test_counted_records_moved_when_the_one_taken_last_is_not_the_first_of_its_page(
+    records: list[int], gone: object
+) -> None:
+    reading = OFFSET.read("7", {"items": records}, {})
+    page = Page("7", reading.next_cursor, reading.records, trail=reading.trail)
+    boundary = record_digest(1)
+    assert moved(unread(page, boundary)[0], boundary) is gone
+    assert not moved(unread(page, b"")[0], b"")
 
 
 def page_of(records: list[object], cursor: str | None) -> Page:
