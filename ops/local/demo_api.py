@@ -4,7 +4,7 @@
 
 `GET /flights` answers `{"flights": [...], "next_cursor": "..." or null}`, always in the same order. Parameters: `limit`
 (default 1000, at most 10000), `cursor` (from the answer before; an unknown one is answered 410), `from` (inclusive) and
-`to` (exclusive), ISO dates, default the year 2013.
+`to` (exclusive), ISO dates, default the year 2013. The same flights by other ways of paging: `demo_api_pages`.
 
 `POST /_admin` sets switches (a JSON object, see `Switches`; `{"reset": true}` puts everything back); `GET /_admin`
 tells switches and counters. The parameters `latency_ms=N` and `misbehave=SWITCH` do the same for one request.
@@ -16,7 +16,8 @@ import contextlib
 import threading
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, fields
 from datetime import date
 from functools import lru_cache
 from http import HTTPStatus
@@ -26,38 +27,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
+from ops.local.demo_api_pages import STYLES, Answer, in_order
+from ops.local.demo_api_switches import ALWAYS, MISBEHAVIOURS, Switches
 from ops.local.flights import YEAR, encoded
 
 DEFAULT_LIMIT, MAX_LIMIT = 1000, 10_000
-ALWAYS = -1
-
-
-@dataclass
-class Switches:
-    """What the API does wrong. A count says how many of the next requests are hit, -1 = all; the first set one wins."""
-
-    latency_ms: int = 0
-    unavailable: int = 0  # 503 with Retry-After
-    too_many_requests: int = 0  # 429 with Retry-After
-    retry_after: str = "0"  # seconds or an HTTP date; empty leaves the header out
-    not_found: int = 0  # 404
-    html: int = 0  # 200 with a page of HTML
-    cut_off: int = 0  # the connection ends half-way through the body
-    records_absent: int = 0  # the answer has no `flights`
-    repeat_cursor: int = 0  # next_cursor is the cursor of the request itself
-    visible: int | None = None  # only the first so many flights exist yet
-    poison: dict[str, dict[str, Any]] = field(default_factory=dict)  # record number in the range -> {field: value}
-
-
-MISBEHAVIOURS = (
-    "unavailable",
-    "too_many_requests",
-    "not_found",
-    "html",
-    "cut_off",
-    "records_absent",
-    "repeat_cursor",
-)
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not a fault of ours
@@ -133,7 +107,24 @@ class Api:
         page = [self._poisoned(number, lines[number]) for number in range(start, end)]
         return b'{"flights":[' + b",".join(page) + b'],"next_cursor":' + cursor + b"}"
 
-    def _visible(self, query: dict[str, str]) -> list[bytes]:
+    def styled(self, path: str, query: dict[str, str], base: str) -> Answer:
+        """Return body and headers of a page in another way of paging.
+
+        Raises:
+            Refusal: a parameter is wrong.
+        """
+        lines, limit = self._visible(query, path), _limit(query)
+        for name in ("page", "offset"):
+            if not query.get(name, "0").isdecimal():
+                raise Refusal(HTTPStatus.BAD_REQUEST, f"{name} is a number, not {query[name]!r}")
+        self.count(0)
+        return STYLES[path](lines, query, limit, base)
+
+    def admits(self, headers: Mapping[str, str]) -> bool:
+        """Whether a request shows what `require` asks for."""
+        return all(headers.get(name) == value for name, value in self.switches.require.items())
+
+    def _visible(self, query: dict[str, str], path: str = "/flights") -> list[bytes]:
         try:
             start, end = (
                 date.fromisoformat(query.get("from", str(YEAR[0]))),
@@ -141,7 +132,7 @@ class Api:
             )
         except ValueError as error:
             raise Refusal(HTTPStatus.BAD_REQUEST, f"from and to are ISO dates: {error}") from error
-        lines = _flights(start, end)
+        lines = _flights(start, end, path)
         return lines if self.switches.visible is None else lines[: self.switches.visible]
 
     def _poisoned(self, number: int, line: bytes) -> bytes:
@@ -150,8 +141,8 @@ class Api:
 
 
 @lru_cache(maxsize=4)
-def _flights(start: date, end: date) -> list[bytes]:
-    return encoded(start, end)
+def _flights(start: date, end: date, path: str) -> list[bytes]:
+    return in_order(path, encoded(start, end))
 
 
 def _limit(query: dict[str, str]) -> int:
@@ -190,8 +181,8 @@ class FlightsRequestHandler(BaseHTTPRequestHandler):
         query = {name: values[-1] for name, values in parse_qs(url.query, keep_blank_values=True).items()}
         if url.path == "/_admin":
             self._send(HTTPStatus.OK, orjson.dumps(self.api.state()))
-        elif url.path == "/flights":
-            self._flights(query)
+        elif url.path == "/flights" or url.path in STYLES:
+            self._flights(url.path, query)
         else:
             self._refuse(HTTPStatus.NOT_FOUND, f"there is nothing at {url.path}")
 
@@ -208,7 +199,10 @@ class FlightsRequestHandler(BaseHTTPRequestHandler):
         except Refusal as refusal:
             self._refuse(refusal.status, str(refusal))
 
-    def _flights(self, query: dict[str, str]) -> None:
+    def _flights(self, path: str, query: dict[str, str]) -> None:
+        if not self.api.admits(dict(self.headers.items())):
+            self._refuse(HTTPStatus.UNAUTHORIZED, "who are you?")
+            return
         hit = self.api.next_misbehaviour(query.get("misbehave"))
         time.sleep(int(query.get("latency_ms") or self.api.switches.latency_ms) / 1000)
         match hit:
@@ -221,16 +215,20 @@ class FlightsRequestHandler(BaseHTTPRequestHandler):
             case "html":
                 self._send(HTTPStatus.OK, b"<!doctype html><title>Sign in</title>", kind="text/html")
             case _:
-                self._page(query, hit)
+                self._page(path, query, hit)
 
-    def _page(self, query: dict[str, str], hit: str | None) -> None:
+    def _page(self, path: str, query: dict[str, str], hit: str | None) -> None:
+        repeat, absent = hit == "repeat_cursor", hit == "records_absent"
+        extra: dict[str, str] = {}
         try:
-            repeat, absent = hit == "repeat_cursor", hit == "records_absent"
-            body = self.api.page(query, repeat_cursor=repeat, records_absent=absent)
+            if path in STYLES:
+                body, extra = self.api.styled(path, query, f"http://{self.headers['Host']}{path}")
+            else:
+                body = self.api.page(query, repeat_cursor=repeat, records_absent=absent)
         except Refusal as refusal:
             self._refuse(refusal.status, str(refusal))
         else:
-            self._send(HTTPStatus.OK, body, cut=hit == "cut_off")
+            self._send(HTTPStatus.OK, body, extra=extra, cut=hit == "cut_off")
 
     def _refuse(self, status: HTTPStatus, message: str, *, retry: bool = False) -> None:
         extra = {"Retry-After": self.api.switches.retry_after} if retry and self.api.switches.retry_after else {}

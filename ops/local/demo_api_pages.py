@@ -11,7 +11,6 @@
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from urllib.parse import urlencode
 
 import orjson
@@ -50,19 +49,21 @@ def _offsets(lines: list[bytes], query: Mapping[str, str], limit: int, _: str) -
 
 
 def _marks(lines: list[bytes], query: Mapping[str, str], limit: int, _: str) -> Answer:
-    marks, kept = _by_time(tuple(lines))
-    first = bisect_left(marks, query.get("since", ""))
-    return b'{"data":{"flights":%s}}' % _array(kept[first : first + limit]), {}
+    first = bisect_left(lines, query.get("since", ""), key=_time)
+    return b'{"data":{"flights":%s}}' % _array(lines[first : first + limit]), {}
 
 
 def _whole(lines: list[bytes], _: Mapping[str, str], __: int, ___: str) -> Answer:
     return _array(lines), {}
 
 
-@lru_cache(maxsize=2)
-def _by_time(lines: tuple[bytes, ...]) -> tuple[list[str], list[bytes]]:
-    found = sorted(((orjson.loads(line)["time_hour"], line) for line in lines), key=lambda pair: pair[0])
-    return [mark for mark, _ in found], [line for _, line in found]
+def _time(line: bytes) -> str:
+    return str(orjson.loads(line)["time_hour"])
+
+
+def in_order(path: str, lines: list[bytes]) -> list[bytes]:
+    """Return the flights in the order in which a path sends them."""
+    return sorted(lines, key=_time) if path == "/marks/flights" else lines
 
 
 STYLES: Mapping[str, Callable[[list[bytes], Mapping[str, str], int, str], Answer]] = {
