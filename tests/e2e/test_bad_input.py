@@ -40,7 +40,7 @@ def closed_port() -> str:
         ({"GCP_PROJECT_ID": None}, ("GCP_PROJECT_ID", "missing")),
         ({"MESSAGE_TYPE": "flights.Fligth"}, ("flights.Fligth", "flights.Flight", "make proto")),
         ({"BATCH_MAX_ROWS": "many"}, ("BATCH_MAX_ROWS", "many")),
-        ({"SOURCE_PAGINATION": "offset"}, ("SOURCE_PAGINATION", "not supported")),
+        ({"SOURCE_PAGINATION": "high_water_mark"}, ("SOURCE_CURSOR_FIELD", "missing")),
     ],
 )
 def test_a_configuration_that_describes_no_run_is_refused(
@@ -91,7 +91,7 @@ def test_a_source_that_misbehaves_stops_the_run_and_the_next_one_loses_nothing(
 ) -> None:
     small.apply_schema()
     demo_api.admin(**switches)
-    refused(small.run(), 3, *words)
+    refused(small.with_env(SOURCE_MAX_ATTEMPTS="2").run(), 3, *words)
     demo_api.admin(**dict.fromkeys(switches, 0))
     assert small.run().summary["status"] == "complete"
     assert small.count("flights_dedup") == FLIGHTS
