@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ingestor.cli_batches import batches
+from ingestor.cli_check import check_command
 from ingestor.cli_lane import checkpoint, ledger_recover, pause, resume
 from ingestor.cli_ledger import ledger
 from ingestor.cli_reconcile import reconcile_command
@@ -125,6 +126,7 @@ cli.add_command(schema)
 cli.add_command(batches)
 cli.add_command(records)
 cli.add_command(status_command)
+cli.add_command(check_command)
 cli.add_command(serve)
 cli.add_command(ops)
 cli.add_command(runs)

@@ -36,7 +36,9 @@ def _lane_lines(lane: dict[str, Any]) -> list[str]:
     checkpoint = lane["checkpoint"]
     at = "at the start" if checkpoint is None else f"at {checkpoint['cursor']} + {checkpoint['taken']}"
     lag = "never complete" if lane["lag_s"] is None else f"last complete run began {lane['lag_s']:.0f} s ago"
-    lines = [f"lane {lane['lane']}: {at}; {lag}; {lane['in_doubt']} in doubt; {lane['unpublished']} unpublished"]
+    oldest = f", the oldest for {lane['oldest_in_doubt_s']:.0f} s" if lane["oldest_in_doubt_s"] is not None else ""
+    doubt = f"{lane['in_doubt']} in doubt{oldest}"
+    lines = [f"lane {lane['lane']}: {at}; {lag}; {doubt}; {lane['unpublished']} unpublished"]
     if lane["live_run"]:
         lines.append(f"  live: run {lane['live_run']}")
     if lane["paused"] is not None:

@@ -1,6 +1,6 @@
 """What a person woken at night asks first: is data flowing, what is in doubt, what is dead, what failed. Reads only."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from ingestor.ddl import OPERATORS_LANE
@@ -17,22 +17,23 @@ LAST_RUNS = 10
 def status(journal: Journal, open_lane: Callable[[str], LaneLedger], now_us: int, stale_s: float) -> dict[str, Any]:
     """Return the state of every lane, the open dead letters and the last runs.
 
-    Reads each lane's snapshot and last entries, at most `COUNTED` batches a status and `LAST_RUNS` runs, whatever the
-    age of the pipeline.
+    Reads each lane's snapshot, last entries and two runs, at most `COUNTED` batches a status and `LAST_RUNS` runs,
+    whatever the age of the pipeline.
     """
     runs = journal.list_runs(limit=LAST_RUNS)
     lanes = [lane for lane in journal.read_lanes() if lane != OPERATORS_LANE]
     return {
-        "lanes": [_lane(lane, open_lane(lane).open(), runs, now_us, stale_s) for lane in lanes],
+        "lanes": [_lane(journal, lane, open_lane(lane).look(), now_us, stale_s) for lane in lanes],
         "dead_letters": {name: _count(journal, name) for name in ("DEAD_LETTERED", "REPLAYING", "DISCARDED")},
         "last_runs": [_run(run) for run in runs],
     }
 
 
-def _lane(name: str, opened: Opened, runs: Sequence[Document], now_us: int, stale_s: float) -> dict[str, Any]:
+def _lane(journal: Journal, name: str, opened: Opened, now_us: int, stale_s: float) -> dict[str, Any]:
     state = opened.state
     oldest_us = min((batch.ingest_time_us for batch in state.unsettled), default=None)
-    complete_us = next((r["started_at_us"] for r in runs if r["lane"] == name and r["status"] == "complete"), None)
+    complete = journal.list_runs(lane=name, status="complete", limit=1)
+    complete_us = complete[0]["started_at_us"] if complete else None
     return {
         "lane": name,
         "checkpoint": position_json(state.checkpoint),
@@ -42,15 +43,15 @@ def _lane(name: str, opened: Opened, runs: Sequence[Document], now_us: int, stal
         "oldest_in_doubt_s": None if oldest_us is None else round((now_us - oldest_us) / 1e6, 1),
         "unpublished": len(state.outbox),
         "paused": state.pause_reason if state.paused else None,
-        "systemic": _systemic(state, runs, name),
+        "systemic": _systemic(journal, state, name),
     }
 
 
-def _systemic(state: LaneState, runs: Sequence[Document], lane: str) -> dict[str, Any] | None:
+def _systemic(journal: Journal, state: LaneState, lane: str) -> dict[str, Any] | None:
     """Return the failure that is open: later runs probe it before they read; the last of them says what it heard."""
     if state.systemic is None:
         return None
-    last = next((r for r in runs if r["lane"] == lane and r.get("error")), None)
+    last = next((r for r in journal.list_runs(lane=lane, limit=LAST_RUNS) if r.get("error")), None)
     return {
         "open_since_us": state.systemic.at_us,
         "code": state.systemic.code,
