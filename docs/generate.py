@@ -14,7 +14,7 @@ import click
 
 from docs import figures_page, outcomes_page, permissions_page
 from ingestor.cli import cli
-from ingestor.config import NOT_BUILT, describe
+from ingestor.config import describe
 
 HERE = Path(__file__).parent
 WIDTH = 100
@@ -70,9 +70,6 @@ def _default(text: str) -> str:
 
 
 def _note(name: str) -> str:
-    if name in NOT_BUILT:
-        only = NOT_BUILT[name]
-        return f"not yet: unset or `{only}`" if only else "not yet: leave it unset"
     return "no effect yet" if name.startswith(NO_EFFECT) else ""
 
 

@@ -220,7 +220,7 @@ class RunBuilder:
         from ingestor.schema import preflight  # noqa: PLC0415 - likewise
 
         with open_tables(self._config) as tables:
-            preflight(tables, self._config.bq_table_id, descriptor_of(self._message), _FITTED)
+            preflight(tables, self._config.bq_table_id, descriptor_of(self._message), _FITTED, self._config.dedup_key)
         rejects.check()
 
     def _replayer(self) -> "Replayer":

@@ -29,7 +29,9 @@ def check_of(config: Config, partition: int = 0) -> list[Finding]:
         return check(
             CheckPorts(
                 lane=lambda: _lane(config, str(partition)),
-                schema=lambda: preflight(tables, config.bq_table_id, descriptor_of(message)),
+                schema=lambda: preflight(
+                    tables, config.bq_table_id, descriptor_of(message), dedup_key=config.dedup_key
+                ),
                 bucket=Bucket(storage, config.dead_letter_bucket).check,
                 source=source,
                 encode=encoder.encode,

@@ -60,7 +60,7 @@ def schema_apply() -> None:
     """Create what is missing, add columns, let columns be NULL; refuse everything else."""
     from ingestor.schema import apply  # noqa: PLC0415 - likewise
 
-    done = _with_tables(lambda tables, table_id, message: apply(tables, table_id, message, click.echo))
+    done = _with_tables(lambda tables, table_id, message, key: apply(tables, table_id, message, click.echo, key))
     click.echo(f"done: {len(done)} change(s)" if done else "nothing to do")
 
 
@@ -71,14 +71,16 @@ def schema_sql(*, as_json: bool) -> None:
     from ingestor.columns import columns_of  # noqa: PLC0415 - likewise
     from ingestor.ddl import statements  # noqa: PLC0415 - likewise
     from ingestor.schema_export import exported  # noqa: PLC0415 - likewise
+    from ingestor.schema_views import key_columns  # noqa: PLC0415 - likewise
 
     config = load()
     columns = columns_of(_message(config.message_type))
+    key = key_columns(columns, config.dedup_key)
     where = (config.gcp_project_id, config.bq_dataset_id, config.bq_table_id)
     if as_json:
-        click.echo(json.dumps(exported(*where, columns), indent=1))
+        click.echo(json.dumps(exported(*where, columns, key), indent=1))
         return
-    texts = statements(*where, columns)
+    texts = statements(*where, columns, key)
     click.echo("\n\n".join(text.rstrip().rstrip(";") + ";" for text in texts.values()))
 
 
@@ -86,7 +88,7 @@ def schema_sql(*, as_json: bool) -> None:
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def schema_record(file: Path) -> None:
     """Write what the table is like now to FILE, for `schema check --against FILE` where there is no BigQuery."""
-    recorded = _with_tables(lambda tables, table_id, _: tables.record(table_id))
+    recorded = _with_tables(lambda tables, table_id, *_: tables.record(table_id))
     try:
         file.write_text(json.dumps(recorded, indent=1, sort_keys=True) + "\n")
     except OSError as error:
@@ -114,14 +116,14 @@ def _with_tables(use: Any) -> Any:  # noqa: ANN401 - what `use` takes and return
     config = load()
     message = _message(config.message_type)
     with open_tables(config) as tables:
-        return use(tables, config.bq_table_id, message)
+        return use(tables, config.bq_table_id, message, config.dedup_key)
 
 
 def _live() -> tuple["Comparison", list[str]]:
     from ingestor.schema import check, warnings  # noqa: PLC0415 - likewise
 
     compared: tuple[Comparison, list[str]] = _with_tables(
-        lambda tables, table_id, message: (check(tables, table_id, message), warnings(table_id, message))
+        lambda tables, table_id, message, key: (check(tables, table_id, message, key), warnings(table_id, message))
     )
     return compared
 

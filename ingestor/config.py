@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from ingestor.config_model import NOT_BUILT, Config
+from ingestor.config_model import Config
 from ingestor.config_source import source_problems
 from ingestor.errors import ConfigurationError
 
@@ -89,4 +89,4 @@ def _typos(environ: Mapping[str, str]) -> Iterator[str]:
                 yield f"{variable}: is not a variable of the ingestor: set {known}, or unset it"
 
 
-__all__ = ["NOT_BUILT", "Config", "describe", "load"]
+__all__ = ["Config", "describe", "load"]

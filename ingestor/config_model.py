@@ -6,22 +6,12 @@ The order of the fields is the contract's. `ingestor.config.load` makes it from 
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from ingestor import config_fields as kind
 from ingestor.config_fields import MIB, wrong
 from ingestor.errors import ConfigurationError
-
-NOT_BUILT: dict[str, str | None] = {
-    "SOURCE_PARTITIONS": "1",
-    "DEDUP_KEY": None,
-}
-"""Variables whose work is not built yet, each with the only value it may have (None: only unset).
-
-What is listed here is refused instead of ignored; whoever builds a thing takes its line out.
-"""
 
 _SAFE_CERTS = re.compile(r"https://|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?/", re.IGNORECASE)
 LEDGER_COMMIT_AND_MARGIN_S = 20
@@ -104,15 +94,6 @@ class Config(BaseModel, frozen=True):
     secret_manager_emulator_host: kind.HostPort | None = Field(None, description="HOST:PORT of a local Secret Manager")
     k_service: kind.Text | None = Field(None, description="name of the service, as Cloud Run sets it")
     cloud_run_task_index: kind.Whole | None = Field(None, ge=0, le=10_000, description="partition, set by Cloud Run")
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _is_built(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401  # any setting's raw value
-        variable = str(info.field_name).upper()
-        if variable in NOT_BUILT and value != (only := NOT_BUILT[variable]):
-            remedy = f"leave it unset or set {only}" if only else "leave it unset"
-            raise wrong("not supported by this version yet", remedy)
-        return value
 
     @field_validator("pipeline_id", mode="before")
     @classmethod

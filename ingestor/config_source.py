@@ -23,5 +23,8 @@ def source_problems(config: Config) -> Iterator[str]:
         yield f"SOURCE_OVERLAP: is not used by SOURCE_PAGINATION={paging}: set high_water_mark, or leave it at 0"
     if paging != "offset" and config.source_parallel_pages > 1:
         yield f"SOURCE_PARALLEL_PAGES: only SOURCE_PAGINATION=offset knows pages ahead ({paging!a}): set 1"
+    if config.source_partitions > 1 and "{partition}" not in config.source_url:
+        many = config.source_partitions
+        yield f"SOURCE_URL: has no {{partition}} with SOURCE_PARTITIONS={many}: set a URL that says where it goes"
     if paging == "offset" and config.source_start is not None and not config.source_start.isdecimal():
         yield f"SOURCE_START: is no offset ({config.source_start[:80]!a}): set a whole number"

@@ -41,15 +41,23 @@ def dedup_id(table_id: str) -> str:
     return f"{table_id}_dedup"
 
 
+def latest_id(table_id: str) -> str:
+    """Return the name of the view of the newest row of each business key."""
+    return f"{table_id}_latest"
+
+
 def ledger_columns() -> tuple[Column, ...]:
     """Return the columns of every ledger table: those of the message `ingestor.LedgerStatement`."""
     return columns_of(descriptor_of(message_class(LEDGER_MESSAGE)), metadata=False)
 
 
-def statements(project: str, dataset: str, table_id: str, columns: Sequence[Column]) -> dict[str, str]:
+def statements(
+    project: str, dataset: str, table_id: str, columns: Sequence[Column], key: Sequence[str] = ()
+) -> dict[str, str]:
     """Return the DDL by object name, in the order in which it must run.
 
-    `columns` are the table's, the metadata columns included. Existing tables stay as they are, the view is replaced.
+    `columns` are the table's, the metadata columns included; `key` those of the business key, none: no view of the
+    newest rows. Existing tables stay as they are, views are replaced.
     """
     table, ledger, view = (quoted(project, dataset, name) for name in object_ids(table_id))
     layout = f"\nPARTITION BY TIMESTAMP_TRUNC(`{PARTITION_COLUMN}`, DAY)\nCLUSTER BY `{CLUSTER_COLUMN}`"
@@ -59,7 +67,15 @@ def statements(project: str, dataset: str, table_id: str, columns: Sequence[Colu
         ledger_id(table_id): f"CREATE TABLE IF NOT EXISTS {ledger} (\n{_lines(ledger_columns())}\n)"
         f"\nCLUSTER BY `{LEDGER_CLUSTER_COLUMN}`;",
         dedup_id(table_id): f"CREATE OR REPLACE VIEW {view} AS\n{query};",
+        **_latest(project, dataset, table_id, columns, key),
     }
+
+
+def _latest(project: str, dataset: str, table_id: str, columns: Sequence[Column], key: Sequence[str]) -> dict[str, str]:
+    if not key:
+        return {}
+    view, query = latest_id(table_id), latest_query(project, dataset, table_id, columns, key)
+    return {view: f"CREATE OR REPLACE VIEW {quoted(project, dataset, view)} AS\n{query};"}
 
 
 def object_ids(table_id: str) -> tuple[str, str, str]:
@@ -71,10 +87,7 @@ def dedup_query(
     project: str, dataset: str, table_id: str, columns: Sequence[Column], others: Sequence[str] = ()
 ) -> str:
     """Return the view's query: the message's columns first, then `others` of the table, the metadata columns last."""
-    metadata = [column.name for column in METADATA_COLUMNS]
-    names = [*(column.name for column in columns if column.name not in metadata), *others, *metadata]
-    selected = ", ".join(f"`{name}`" for name in names)
-    return f"""SELECT {selected}
+    return f"""SELECT {_selected(columns, others)}
 FROM {quoted(project, dataset, table_id)}
 WHERE `_ingest_batch_id` IN (
   SELECT `batch_id`
@@ -89,6 +102,34 @@ WHERE `_ingest_batch_id` IN (
 QUALIFY ROW_NUMBER() OVER (
   PARTITION BY `_ingest_time`, `_ingest_batch_id`, `_ingest_row_index`
 ) = 1"""  # noqa: S608 (names from the configuration and the .proto; no values)
+
+
+def latest_query(  # noqa: PLR0913, PLR0917 - where, what, and by which key
+    project: str,
+    dataset: str,
+    table_id: str,
+    columns: Sequence[Column],
+    key: Sequence[str],
+    others: Sequence[str] = (),
+) -> str:
+    """Return the query of the newest row of each business key: the latest ingest time, then the later place in its
+    batch. It stands on the dedup view, and reads all of it: which row is the newest no partition tells by itself.
+    """
+    keys = ", ".join(f"`{name}`" for name in key)
+    return f"""SELECT {_selected(columns, others)}
+FROM {quoted(project, dataset, dedup_id(table_id))}
+WHERE TRUE
+QUALIFY ROW_NUMBER() OVER (
+  PARTITION BY {keys}
+  ORDER BY `_ingest_time` DESC, `_ingest_batch_id` DESC, `_ingest_row_index` DESC
+) = 1"""  # noqa: S608 (names from the configuration and the .proto; no values)
+
+
+def _selected(columns: Sequence[Column], others: Sequence[str]) -> str:
+    """The message's columns first, then `others` of the table, the metadata columns last."""
+    metadata = [column.name for column in METADATA_COLUMNS]
+    names = [*(column.name for column in columns if column.name not in metadata), *others, *metadata]
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def quoted(project: str, dataset: str, name: str) -> str:

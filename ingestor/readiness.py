@@ -33,7 +33,7 @@ def _table(config: Config) -> None:
 
     message = descriptor_of(message_class(config.message_type))
     with open_tables(config) as tables:
-        preflight(tables, config.bq_table_id, message)
+        preflight(tables, config.bq_table_id, message, dedup_key=config.dedup_key)
 
 
 def _bucket(config: Config) -> None:

@@ -5,9 +5,9 @@ list, the partitioning) is refused with the way out. Two applies at once are saf
 each apply looks again until there is nothing left to do.
 """
 
-import re
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from google.protobuf.descriptor import Descriptor
 
@@ -17,6 +17,7 @@ from ingestor.descriptor import fingerprint, writer_schema
 from ingestor.errors import SchemaMismatch
 from ingestor.messages import message_options
 from ingestor.schema_compare import Comparison, Difference, compare, layout
+from ingestor.schema_views import View, key_columns, view_ids
 from ingestor.tables import Tables
 
 MAX_PASSES = 6
@@ -24,7 +25,7 @@ MAX_PASSES = 6
 
 Fitted = MutableMapping[tuple[str, str, str, str], Table]
 """What `preflight` remembers between runs of a process: the table that fitted, by project, dataset, table and
-fingerprint of the writer schema."""
+fingerprint of the writer schema with the business key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class _Step:
 class _Dataset:
     """What the message wants of the dataset, beside what is there now."""
 
-    def __init__(self, tables: Tables, table_id: str, message: Descriptor) -> None:
+    def __init__(self, tables: Tables, table_id: str, message: Descriptor, dedup_key: Sequence[str] = ()) -> None:
         columns = columns_of(message)
         writer_schema(message)  # refuses a message whose fields take the metadata's names or numbers
         self.tables = tables
@@ -56,20 +57,28 @@ class _Dataset:
             _wanted(table_id, columns),
             _Wanted(ddl.ledger_id(table_id), ddl.ledger_columns(), "", ddl.LEDGER_CLUSTER_COLUMN),
         )
-        self.view_id = ddl.dedup_id(table_id)
+        key = key_columns(columns, dedup_key)
         self.found = [tables.read(each.table_id) for each in self.wanted]
-        self.view = tables.read(self.view_id)
-        if self.view is None and not any(self.found):
+        self.views = list(self._views(table_id, columns, key))
+        if not any(self.found) and not any(view.found for view in self.views):
             tables.require_dataset()
+
+    def _views(self, table_id: str, columns: Sequence[Column], key: tuple[str, ...]) -> Iterator[View]:
         others = _others(self.found[0], columns)
-        self.query = ddl.dedup_query(tables.project, tables.dataset, table_id, columns)
-        self.full_query = ddl.dedup_query(tables.project, tables.dataset, table_id, columns, others)
-        self._shown = {each.name for each in columns} | set(others)
+        shown = None if self.found[0] is None else frozenset(column.name for column in columns) | set(others)
+        where = (self.tables.project, self.tables.dataset, table_id, columns)
+        texts: dict[str, tuple[str, Callable[[Sequence[str]], str]]] = {
+            ddl.dedup_id(table_id): ("dedup view", lambda names: ddl.dedup_query(*where, names)),
+            ddl.latest_id(table_id): ("view of the newest rows", lambda names: ddl.latest_query(*where, key, names)),
+        }
+        for view_id in view_ids(table_id, key):
+            what, text = texts[view_id]
+            yield View(view_id, what, text(()), text(others), self.tables.read(view_id), shown)
 
     def comparison(self) -> Comparison:
         pairs = zip(self.wanted, self.found, strict=True)
         of_tables = [each for wanted, found in pairs for each in self._table_differences(wanted, found)]
-        return Comparison((*of_tables, *self._view_differences()))
+        return Comparison((*of_tables, *(each for view in self.views for each in view.differences())))
 
     def steps(self) -> list[_Step]:
         differences = self.comparison().differences
@@ -107,28 +116,16 @@ class _Dataset:
             wanted.table_id, wanted.columns, partition_column=wanted.partition, cluster_columns=(wanted.cluster,)
         )
 
-    def _view_differences(self) -> Iterator[Difference]:
-        if self.view is None:
-            yield Difference(f"view {self.view_id} doesn't exist", mendable=True)
-        elif not self.view.is_view:
-            yield Difference(f"{self.view_id} is a table, not the dedup view; rename or drop it")
-        elif not _shows(self.view.query, self.query):
-            yield Difference(f"view {self.view_id} is not the one this version writes; replace it", mendable=True)
-        elif self.found[0] is not None and (gone := sorted(_columns_in(self.view.query) - self._shown)):
-            text = f"view {self.view_id} shows {', '.join(gone)}, which the table lacks; replace it"
-            yield Difference(text, mendable=True)
-        elif not _shows(self.view.query, self.full_query):
-            text = f"view {self.view_id} lacks columns that the table has beside the message's; replace it"
-            yield Difference(text, mendable=True, blocking=False)
-
     def _view_steps(self) -> Iterator[_Step]:
-        if any(self._view_differences()):
-            text = f"{'create' if self.view is None else 'replace'} view {self.view_id}"
-            yield _Step(text, lambda: self.tables.create_view(self.view_id, self.full_query))
+        for view in self.views:
+            if any(view.differences()):
+                text = f"{'create' if view.found is None else 'replace'} view {view.view_id}"
+                yield _Step(text, partial(self.tables.create_view, view.view_id, view.full_query))
 
 
-def check(tables: Tables, table_id: str, message: Descriptor) -> Comparison:
-    """Return how what is in the dataset relates to what a run of this message needs.
+def check(tables: Tables, table_id: str, message: Descriptor, dedup_key: Sequence[str] = ()) -> Comparison:
+    """Return how what is in the dataset relates to what a run of this message needs. With a `dedup_key` the view of the
+    newest rows is looked at too.
 
     A table or view with more columns than the message has is fine: a deployment may be rolled back after an apply.
 
@@ -136,7 +133,7 @@ def check(tables: Tables, table_id: str, message: Descriptor) -> Comparison:
         SchemaMismatch: the message can't be a table at all.
         BigQueryUnavailable: BigQuery's metadata could not be read.
     """
-    return _Dataset(tables, table_id, message).comparison()
+    return _Dataset(tables, table_id, message, dedup_key).comparison()
 
 
 def check_recorded(table: Table, message: Descriptor) -> Comparison:
@@ -156,7 +153,9 @@ def warnings(table_id: str, message: Descriptor) -> list[str]:
     return [*(other if named != table_id else []), *warnings_of(message)]
 
 
-def preflight(tables: Tables, table_id: str, message: Descriptor, fitted: Fitted | None = None) -> None:
+def preflight(
+    tables: Tables, table_id: str, message: Descriptor, fitted: Fitted | None = None, dedup_key: Sequence[str] = ()
+) -> None:
     """Return when rows of this message can be written and read.
 
     With `fitted`, kept from run to run, a table that fitted this writer schema costs one metadata read while it stays
@@ -166,11 +165,11 @@ def preflight(tables: Tables, table_id: str, message: Descriptor, fitted: Fitted
         SchemaMismatch: they can't; every difference with its fix, and `schema apply` when that mends them all.
         BigQueryUnavailable: BigQuery's metadata could not be read.
     """
-    key = (tables.project, tables.dataset, table_id, fingerprint(writer_schema(message)))
+    key = (tables.project, tables.dataset, table_id, f"{fingerprint(writer_schema(message))} {','.join(dedup_key)}")
     known = None if fitted is None else fitted.get(key)
     if known is not None and tables.read(table_id) == known:
         return
-    dataset = _Dataset(tables, table_id, message)
+    dataset = _Dataset(tables, table_id, message, dedup_key)
     blocking = dataset.comparison().blocking
     if blocking:
         raise dataset.mismatch(blocking)
@@ -178,18 +177,22 @@ def preflight(tables: Tables, table_id: str, message: Descriptor, fitted: Fitted
         fitted[key] = dataset.found[0]
 
 
-def plan(tables: Tables, table_id: str, message: Descriptor) -> list[str]:
+def plan(tables: Tables, table_id: str, message: Descriptor, dedup_key: Sequence[str] = ()) -> list[str]:
     """Return what `apply` would do, one line a change; empty when there is nothing to do.
 
     Raises:
         SchemaMismatch: something is not mended by adding; nothing would be done.
         BigQueryUnavailable: BigQuery's metadata could not be read.
     """
-    return [step.text for step in _Dataset(tables, table_id, message).steps()]
+    return [step.text for step in _Dataset(tables, table_id, message, dedup_key).steps()]
 
 
 def apply(
-    tables: Tables, table_id: str, message: Descriptor, show: Callable[[str], None] = lambda _: None
+    tables: Tables,
+    table_id: str,
+    message: Descriptor,
+    show: Callable[[str], None] = lambda _: None,
+    dedup_key: Sequence[str] = (),
 ) -> list[str]:
     """Make the dataset fit: create, add, relax, describe, replace the view; return what was done.
 
@@ -202,7 +205,7 @@ def apply(
     """
     done: list[str] = []
     for _ in range(MAX_PASSES):
-        steps = _Dataset(tables, table_id, message).steps()
+        steps = _Dataset(tables, table_id, message, dedup_key).steps()
         if not steps:
             return done
         for step in steps:
@@ -231,18 +234,3 @@ def _others(table: Table | None, columns: Sequence[Column]) -> list[str]:
         return []
     own = {column.name.lower() for column in (*columns, *METADATA_COLUMNS)}
     return [column.name for column in table.columns if column.name.lower() not in own]
-
-
-def _shows(text: str, query: str) -> bool:
-    """Whether a view's text shows the wanted query's columns, perhaps among others, by the same rules."""
-    rules, wanted_rules = (_squeezed(each).partition("FROM`")[2] for each in (text, query))
-    return rules == wanted_rules and _columns_in(query) <= _columns_in(text)
-
-
-def _columns_in(query: str) -> set[str]:
-    return set(_squeezed(query).removeprefix("SELECT").partition("FROM`")[0].replace("`", "").split(","))
-
-
-def _squeezed(text: str) -> str:
-    """The text without white space, which the service may set anew, and quotes, which the emulator's answer lacks."""
-    return re.sub(r"[\s']", "", text)

@@ -5,6 +5,7 @@
 `GET /flights` answers `{"flights": [...], "next_cursor": "..." or null}`, always in the same order. Parameters: `limit`
 (default 1000, at most 10000), `cursor` (from the answer before; an unknown one is answered 410), `from` (inclusive) and
 `to` (exclusive), ISO dates, default the year 2013. The same flights by other ways of paging: `demo_api_pages`.
+Of several `partitions` only the flights of one `partition`, from 0: every so manieth.
 
 `POST /_admin` sets switches (a JSON object, see `Switches`; `{"reset": true}` puts everything back); `GET /_admin`
 tells switches and counters. The parameters `latency_ms=N` and `misbehave=SWITCH` do the same for one request.
@@ -132,7 +133,7 @@ class Api:
             )
         except ValueError as error:
             raise Refusal(HTTPStatus.BAD_REQUEST, f"from and to are ISO dates: {error}") from error
-        lines = _flights(start, end, path)
+        lines = _flights(start, end, path)[int(query.get("partition", 0)) :: int(query.get("partitions", 1))]
         return lines if self.switches.visible is None else lines[: self.switches.visible]
 
     def _poisoned(self, number: int, line: bytes) -> bytes:

@@ -167,9 +167,10 @@ class DemoApi(Service):
         """Root of the API."""
         return f"http://{HOST}:{self.ports[0]}"
 
-    def source_url(self, start: date = date(2013, 1, 1), end: date = date(2013, 2, 1)) -> str:
+    def source_url(self, start: date = date(2013, 1, 1), end: date = date(2013, 2, 1), partitions: int = 1) -> str:
         """Return the SOURCE_URL of the flights from `start` to the day before `end`; January 2013 unless told."""
-        return f"{self.url}/flights?from={start}&to={end}"
+        shared = f"&partition={{partition}}&partitions={partitions}" if partitions > 1 else ""
+        return f"{self.url}/flights?from={start}&to={end}{shared}"
 
     def admin(self, **switches: object) -> dict[str, Any]:
         """Set switches; `reset=True` puts all back and the counters to zero. Returns settings and counters."""

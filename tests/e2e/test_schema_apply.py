@@ -258,3 +258,55 @@ def test_the_view_has_the_message_s_columns_first_and_the_metadata_last(tables: 
     assert tables.query(f"SELECT * FROM {view}") == []  # noqa: S608 (our own names)
     columns = [column.name for column in existing(tables, "rows_dedup").columns]
     assert columns == [column.name for column in columns_of(message)]
+
+
+# The view of the newest rows
+
+
+KEY = ("carrier", "flight")
+VERSIONS: list[tuple[str | None, int, int, str, int, int]] = [
+    ("UA", 1, 10, "b1", 0, 2),
+    ("UA", 1, 11, "b1", 1, 2),
+    ("UA", 1, 12, "b2", 0, 3),
+    ("UA", 1, 12, "b2", 0, 3),
+    ("UA", 1, 13, "b3", 0, 4),
+    ("UA", 2, 20, "b1", 2, 2),
+    ("UA", 2, 21, "b1", 3, 2),
+    ("AA", 1, 30, "b1", 4, 2),
+    (None, 1, 40, "b1", 5, 2),
+    (None, 1, 41, "b2", 1, 3),
+]
+"""carrier, flight, dep_time, batch, index, day of the ingest time. A double among them, and a superseded batch."""
+STATEMENTS = """INSERT INTO `{0}_ledger` (pipeline_id, lane, version, batch_id, status) VALUES
+    ('p', '0', 1, 'b1', 'COMMITTED'), ('p', '0', 2, 'b2', 'COMMITTED'), ('p', '0', 3, 'b3', 'SUPERSEDED')"""
+
+
+def test_the_latest_view_shows_the_newest_visible_row_of_each_key(tables: Tables) -> None:
+    schema.apply(tables, "flights", FLIGHT, dedup_key=KEY)
+    where = f"{PROJECT}.{tables.dataset}.flights"
+    columns = "carrier, flight, dep_time, _ingest_batch_id, _ingest_row_index, _ingest_time"
+    rows_sql = ", ".join(
+        f"({'NULL' if carrier is None else repr(carrier)}, {numbers}, '{batch}', {index}, TIMESTAMP '2026-01-0{day}')"
+        for carrier, flight, dep_time, batch, index, day in VERSIONS
+        for numbers in (f"{flight}, {dep_time}",)
+    )
+    tables.query(f"INSERT INTO `{where}` ({columns}) VALUES {rows_sql}")  # noqa: S608 - ours
+    tables.query(STATEMENTS.format(where))
+    rows = tables.query(f"SELECT carrier, flight, dep_time FROM `{where}_latest`")  # noqa: S608 - ours
+    shown = {(row["carrier"], row["flight"]): row["dep_time"] for row in rows}
+    assert len(rows) == len(shown)
+    assert shown == {("UA", 1): 12, ("UA", 2): 21, ("AA", 1): 30, (None, 1): 41}
+
+
+def test_with_a_key_the_latest_view_belongs_to_what_a_run_needs(tables: Tables) -> None:
+    schema.apply(tables, "flights", FLIGHT)
+    schema.preflight(tables, "flights", FLIGHT)
+    with pytest.raises(SchemaMismatch, match=r"view flights_latest doesn't exist; run `ingestor schema apply`"):
+        schema.preflight(tables, "flights", FLIGHT, dedup_key=KEY)
+    assert schema.plan(tables, "flights", FLIGHT, KEY) == ["create view flights_latest"]
+    schema.apply(tables, "flights", FLIGHT, dedup_key=KEY)
+    schema.preflight(tables, "flights", FLIGHT, dedup_key=("Carrier", "FLIGHT"))
+    assert schema.plan(tables, "flights", FLIGHT, ("flight",)) == ["replace view flights_latest"]
+    schema.apply(tables, "flights", FLIGHT, dedup_key=("flight",))
+    assert schema.check(tables, "flights", FLIGHT, ("flight",)).differences == ()
+    assert schema.check(tables, "flights", FLIGHT).differences == ()

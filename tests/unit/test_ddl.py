@@ -2,8 +2,12 @@
 
 import re
 
+import pytest
+
 from ingestor import ddl
 from ingestor.columns import METADATA_COLUMNS, Column, columns_of
+from ingestor.errors import SchemaMismatch
+from ingestor.schema_views import key_columns
 from tests.protos.samples import described
 
 COLUMNS = (
@@ -50,3 +54,33 @@ def test_the_view_shows_the_message_s_columns_first_and_the_metadata_last() -> N
     shop = columns_of(described("shop.Order"))
     query = ddl.dedup_query("p", "d", "t", (*METADATA_COLUMNS, *shop[:-3]))
     assert query.splitlines()[0] == "SELECT " + ", ".join(f"`{column.name}`" for column in shop)
+
+
+def test_the_latest_view_stands_on_the_dedup_view_and_is_made_after_it() -> None:
+    texts = ddl.statements("acme-prod", "sales", "orders", COLUMNS, ("id",))
+    assert list(texts) == [*STATEMENTS, "orders_latest"]
+    assert "FROM `acme-prod.sales.orders_dedup`" in texts["orders_latest"]
+    assert "PARTITION BY `id`\n" in texts["orders_latest"]
+
+
+KEYS: list[tuple[str, str]] = [
+    ("nothing", "DEDUP_KEY: nothing is no column of the message"),
+    ("_ingest_time", "DEDUP_KEY: _ingest_time is no column of the message"),
+    ("tags", "DEDUP_KEY: tags is a list, by which rows can't be grouped"),
+    ("address", "DEDUP_KEY: address is RECORD, by which rows can't be grouped"),
+    ("price", "DEDUP_KEY: price is FLOAT64, by which rows can't be grouped"),
+]
+
+
+@pytest.mark.parametrize(("name", "line"), KEYS)
+def test_a_key_that_can_be_none_is_refused(name: str, line: str) -> None:
+    columns = (
+        Column("id", "INT64"),
+        Column("tags", "STRING", "REPEATED"),
+        Column("address", "RECORD", fields=(Column("city", "STRING"),)),
+        Column("price", "FLOAT64"),
+        *METADATA_COLUMNS,
+    )
+    with pytest.raises(SchemaMismatch, match=re.escape(line)):
+        key_columns(columns, ("ID", name))
+    assert key_columns(columns, ("ID",)) == ("id",)

@@ -14,16 +14,18 @@ MESSAGES = ["flights.Flight", "ingestor.DeadLetterBatch"]
 
 
 @pytest.mark.parametrize("message", MESSAGES)
-def test_what_is_exported_is_what_the_ddl_says(message: str) -> None:
+@pytest.mark.parametrize("key", [(), ("batch_id", "lane")], ids=str)
+def test_what_is_exported_is_what_the_ddl_says(message: str, key: tuple[str, ...]) -> None:
     columns = columns_of(descriptor_of(message_class(message)))
-    data = exported(*WHERE, columns)
-    texts = ddl.statements(*WHERE, columns)
-    assert [data["table"]["id"], data["ledger"]["id"], *data["views"]] == list(texts)
+    data = exported(*WHERE, columns, key)
+    texts = ddl.statements(*WHERE, columns, key)
+    assert [data["table"]["id"], data["ledger"]["id"], *data["views"], *data["latest"]] == list(texts)
+    assert list(data["latest"]) == (["rows_latest"] if key else [])
     for role, wanted in (("table", columns), ("ledger", ddl.ledger_columns())):
         fields = [bigquery.SchemaField.from_api_repr(field) for field in data[role]["schema"]]
         assert tuple(map(column_read, fields)) == tuple(wanted)
         assert f"CLUSTER BY `{data[role]['clustering'][0]}`" in texts[data[role]["id"]]
     assert f"TIMESTAMP_TRUNC(`{data['table']['partitioning']}`, DAY)" in texts["rows"]
     assert data["ledger"]["partitioning"] is None
-    for name, query in data["views"].items():
+    for name, query in {**data["views"], **data["latest"]}.items():
         assert texts[name] == f"CREATE OR REPLACE VIEW {ddl.quoted(*WHERE[:2], name)} AS\n{query};"

@@ -1,6 +1,6 @@
 locals {
   tables    = { table = local.schema.table, ledger = local.schema.ledger }
-  relations = merge({ table = google_bigquery_table.table.table_id, ledger = google_bigquery_table.ledger.table_id }, { for id, view in google_bigquery_table.view : id => view.table_id })
+  relations = merge({ table = google_bigquery_table.table.table_id, ledger = google_bigquery_table.ledger.table_id }, { for id, view in merge(google_bigquery_table.view, google_bigquery_table.latest) : id => view.table_id })
 }
 
 resource "google_bigquery_dataset" "this" {
@@ -101,4 +101,26 @@ resource "google_bigquery_table" "view" {
   }
 
   depends_on = [google_bigquery_table.table, google_bigquery_table.ledger]
+}
+
+resource "google_bigquery_table" "latest" {
+  # checkov:skip=CKV_GCP_80:a view stores no rows, so there is nothing to encrypt; the tables that it reads have the key
+  for_each            = local.schema.latest
+  project             = var.project_id
+  dataset_id          = google_bigquery_dataset.this.dataset_id
+  table_id            = each.key
+  description         = "The newest row of each business key of ${local.pipeline}."
+  labels              = local.labels
+  deletion_protection = var.deletion_protection
+
+  view {
+    query          = each.value
+    use_legacy_sql = false
+  }
+
+  lifecycle {
+    ignore_changes = [schema, view]
+  }
+
+  depends_on = [google_bigquery_table.view]
 }
