@@ -19,6 +19,7 @@ from ingestor.cli_records import records
 from ingestor.cli_runs import runs
 from ingestor.cli_schema import schema
 from ingestor.cli_serve import ops, serve
+from ingestor.cli_source import source
 from ingestor.cli_status import status_command
 from ingestor.cli_why import why_command
 from ingestor.config import Config, load
@@ -123,6 +124,7 @@ def _sentence(summary: dict[str, Any]) -> str:
 
 
 cli.add_command(schema)
+cli.add_command(source)
 cli.add_command(batches)
 cli.add_command(records)
 cli.add_command(status_command)

@@ -26,6 +26,14 @@ _TYPO_LIKENESS = 0.78
 """difflib's ratio: finds a lost suffix or a swapped word, leaves SOURCE_DATE_EPOCH and the like alone."""
 _OTHERS_VARIABLES = frozenset({"SOURCE_DIR"})
 _SHOWN_CHARACTERS = 80
+_NO_DESTINATION = {
+    "GCP_PROJECT_ID": "unset",
+    "BQ_DATASET_ID": "unset",
+    "BQ_TABLE_ID": "unset",
+    "MESSAGE_TYPE": "unset.Unset",
+    "DEAD_LETTER_BUCKET": "unset",
+}
+"""What stands in for the required settings of a destination that is not used."""
 
 
 def load(environ: Mapping[str, str] | None = None) -> Config:
@@ -46,6 +54,16 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
     if problems:  # raised out here so that no traceback carries pydantic's error, which knows the values
         raise ConfigurationError("\n".join(problems))
     return config
+
+
+def load_for_source(environ: Mapping[str, str] | None = None) -> Config:
+    """Read the configuration for looking at the source alone: what the destination needs may be missing.
+
+    Raises:
+        ConfigurationError: as `load`.
+    """
+    environ = os.environ if environ is None else environ
+    return load({**_NO_DESTINATION, **environ})
 
 
 def describe() -> list[tuple[str, str, str]]:
@@ -89,4 +107,4 @@ def _typos(environ: Mapping[str, str]) -> Iterator[str]:
                 yield f"{variable}: is not a variable of the ingestor: set {known}, or unset it"
 
 
-__all__ = ["Config", "describe", "load"]
+__all__ = ["Config", "describe", "load", "load_for_source"]

@@ -7,7 +7,7 @@ from ingestor.config import Config
 from ingestor.credentials import Credential, HeaderCredential, NoCredential, header_of, header_value
 from ingestor.pace import Pace
 from ingestor.pages import Source
-from ingestor.paging import PagingSettings
+from ingestor.paging import Paging, PagingSettings
 from ingestor.paging_places import OffsetPaging
 from ingestor.pagings import PAGINGS
 from ingestor.parallel import ParallelPages
@@ -20,6 +20,13 @@ def open_source(
 ) -> Source:
     """Return the configured source of one partition; `deadline` is a reading of `time.monotonic`."""
     paging = PAGINGS[config.source_pagination](paging_settings(config, partition))
+    return build_source(config, paging, deadline=deadline, on_retry=on_retry)
+
+
+def build_source(
+    config: Config, paging: Paging, *, deadline: float | None = None, on_retry: OnRetry | None = None
+) -> Source:
+    """Return the source that pages in this way."""
     limits = SourceLimits(
         timeout_s=config.source_timeout_s,
         max_attempts=config.source_max_attempts,

@@ -48,6 +48,8 @@ PURE = (
     "ingestor.paging_links",
     "ingestor.paging_marks",
     "ingestor.paging_places",
+    "ingestor.proto_guess",
+    "ingestor.source_guess",
     "ingestor.unread",
     "ingestor.urls",
     "ingestor.timestamps",
