@@ -13,6 +13,7 @@ timeout = 0
 """No watchdog: a run may take as long as its request, and Cloud Run ends that."""
 graceful_timeout = 8
 """Cloud Run gives ten seconds between SIGTERM and SIGKILL; a run settles what it can within five."""
+keepalive = 5
 preload_app = False
 worker_tmp_dir = "/dev/shm"  # noqa: S108 - the heartbeat file, in memory: the root may be read-only
 control_socket_disable = True

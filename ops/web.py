@@ -79,6 +79,12 @@ def _register(app: OpenAPI) -> None:
     pages.install(app)
     app.register_api(api.blueprint)
 
+    @app.get("/health", doc_ui=False)
+    @auth.anybody
+    def health() -> Response:
+        """For the platform's probes, which carry no token."""
+        return Response(app.json.dumps({"status": "ok"}), mimetype=api.JSON)
+
     @app.get("/api/openapi.json", doc_ui=False)
     @auth.viewers
     def openapi() -> Response:

@@ -24,8 +24,8 @@ from tests.e2e.conftest import Pipeline
 
 TRIGGERS = 50
 FLIGHTS = 200
-GUNICORN = ("--workers", "1", "--threads", "8", "--timeout", "0", "--graceful-timeout", "8", "--no-control-socket")
-"""The settings of Cloud Run."""
+GUNICORN = ("--config", "python:ops.gunicorn_settings")
+"""The settings of the image."""
 TRACE = "0123456789abcdef0123456789abcdef"
 
 
