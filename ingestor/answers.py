@@ -101,11 +101,11 @@ def _refuse(held: Held, gone: dict[int, str]) -> Held:
 
 
 def _halve(state: Progress, held: Held, outcome: Outcome) -> Progress:
-    """The request is too large: half of it goes next; a row that is too large alone is rejected alone."""
+    """The request cannot be sent whole: half of it goes next; a row that cannot be sent alone is rejected alone."""
     request = held.request
     if len(request) == 1:
-        alone = _refuse(held, {request[0]: f"the row fits no request: {normalised(outcome.message)}"})
-        return _with(state, answered(alone))
+        alone = _refuse(held, {request[0]: f"the row cannot be sent alone: {normalised(outcome.message)}"})
+        return _with(state, answered(replace(alone, part=state.settings.request_rows)))
     return _with(state, replace(held, part=len(request) // 2, stage=Stage.READY))
 
 

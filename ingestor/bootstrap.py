@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.descriptor_pb2 import DescriptorProto
 
-from ingestor.batch import Limits
+from ingestor.batch import Encode, Limits
 from ingestor.config import Config
 from ingestor.ddl import OPERATORS_LANE
+from ingestor.decode import decode
 from ingestor.descriptor import normalized, writer_schema
 from ingestor.encode_fast import FastEncoder
 from ingestor.envelope import DeadBatch, Origin
 from ingestor.lognames import LogName
 from ingestor.logs import Log
 from ingestor.messages import descriptor_of, message_class
-from ingestor.ports import Healing, KeepAlive, Plan, Ports
+from ingestor.ports import Healing, Isolated, KeepAlive, Plan, Ports
 from ingestor.progress import Progress
 from ingestor.run import Run
 from state.fold import LaneState
@@ -139,6 +140,7 @@ class RunBuilder:
             heal=self._heal,
             note_skip=self._note_skip,
             partitions_of_others=self._partitions_of_others,
+            isolate=self._isolate,
             clock=self._clock,
             log=self._log,
             observe=observe,
@@ -241,7 +243,23 @@ class RunBuilder:
             healed = replayer.replay_systemic(self._run_id, lane=self._lane, keep_alive=keep_alive)
             return Healing(probed.rows + healed.rows, healed.failing or None)
 
-    def _source(self) -> "Source":
+    def _isolate(self, deaths: int, encode: Encode) -> Isolated:
+        from ingestor.append import default_stream  # noqa: PLC0415 - likewise
+        from ingestor.isolation_wiring import isolated  # noqa: PLC0415 - hardly ever needed
+
+        config = self._config
+        return isolated(
+            config,
+            deaths,
+            encode,
+            open_source=self._source,
+            stream=default_stream(config.gcp_project_id, config.bq_dataset_id, config.bq_table_id),
+            schema=writer_schema(descriptor_of(self._message)),
+            trace_id=f"ingestor:{self._run_id}",
+            log=self._log,
+        )
+
+    def _source(self, read: Callable[[bytes], Any] = decode) -> "Source":
         from ingestor.source_wiring import open_source  # noqa: PLC0415 - likewise
 
         return open_source(
@@ -251,6 +269,7 @@ class RunBuilder:
             on_retry=lambda attempts, reason, wait_s: self._log(
                 LogName.PAGE_RETRIED, "WARNING", attempts=attempts, reason=reason, wait_s=wait_s
             ),
+            read=read,
         )
 
     def _partitions_of_others(self) -> int:

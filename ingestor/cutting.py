@@ -80,7 +80,9 @@ def _match_carried(state: Progress) -> Progress:
         return replace(state, diverged=True)
     # The journal's own span and tail stay what they were: only the bytes are rebuilt.
     stage = Stage.READY if again.rows else Stage.ANSWERED
-    held = Held(replace(again, attempted=earlier), stage, tuple(range(len(again.rows))))
+    held = Held(
+        replace(again, attempted=earlier), stage, tuple(range(len(again.rows))), part=state.settings.request_rows
+    )
     return replace(_hold(state, held), carried=state.carried[1:])
 
 

@@ -16,6 +16,7 @@ from ingestor.signals import (
     LaneClosed,
     LedgerLost,
     Note,
+    OutOfMemory,
     PageArrived,
     PageFailed,
     Published,
@@ -49,6 +50,8 @@ def hear(state: Progress, signal: Signal, now: Instant) -> Decided:  # noqa: C90
         case PageFailed():
             stale = signal.reading != state.reading
             return (state, ()) if stale else (drain(state, now, failure=signal.error), ())
+        case OutOfMemory():
+            raise MemoryError
         case Answered():
             return hear_answer(state, signal.batch_id, signal.outcome, now)
         case ConnectionEnded():

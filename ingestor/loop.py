@@ -172,7 +172,8 @@ def _finish(state: Progress, now: Instant) -> Decided:
     if state.failure is not None:
         last = RunFailed(run_id=run_id, error=storable(state.failure), summary=summary)
     else:
-        last = RunFinished(run_id=run_id, status="partial" if state.stop else "complete", summary=summary)
+        status = "partial" if state.stop else "complete"
+        last = RunFinished(run_id=run_id, status=status, summary=summary, isolate=state.settings.isolate_next())
     return replace(enqueue(state, now, last), phase=Phase.CLOSING), ()
 
 

@@ -48,6 +48,20 @@ KeepAlive = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Isolated:
+    """What takes the place of a run's ports and encoder while it isolates: see `ingestor.isolation`. Batches are cut,
+    and requests sent, with at most `rows` rows. `isolate_next` tells at the end whether the next run must isolate, too.
+    """
+
+    source: Source
+    open_connection: Callable[[Callable[[Answer | Ended], None]], AppendPort]
+    encode: Encode
+    rows: int
+    isolate_next: Callable[[], bool]
+    close: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Ports:
     """The outside of a run.
 
@@ -56,6 +70,8 @@ class Ports:
     metadata. `publish_operators` publishes what the operators' lane still owes. `heal` is asked only while a systemic
     failure is open: it replays one batch that was set aside for it and, when that is taken, the others.
     `partitions_of_others` is asked by a lane's first run: SOURCE_PARTITIONS of the pipeline's other lanes, 0 if none.
+    `isolate` is asked, with the run's own encoder, when so many runs in a row (`STALLED_RUNS` or more) ended without a
+    word at the lane's checkpoint.
     """
 
     ledger: LaneLedger
@@ -72,6 +88,7 @@ class Ports:
     clock: Clock
     log: Log
     partitions_of_others: Callable[[], int] = lambda: 0
+    isolate: Callable[[int, Encode], Isolated] | None = None
     observe: Callable[[Progress], None] = lambda _: None
     close: Callable[[], None] = lambda: None
     """Releases the clients behind the ports; called once, when the run is over, however it ended."""
@@ -98,5 +115,7 @@ class Plan:
     fuse_consecutive: int
     fuse_ratio: float
     source_start: str | None = None
+    request_rows: int | None = None
+    isolate_next: Callable[[], bool] = lambda: False
     unknown_fields: Callable[[], Mapping[str, int]] = dict
     """Fields of the source that the message lacks, and how many records had each: so far, in this run."""

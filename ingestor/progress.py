@@ -157,6 +157,10 @@ class Settings:
     backoff: Callable[[int], float]
     """Attempts made so far to seconds of pause, jitter included."""
     source_start: str | None = None
+    request_rows: int | None = None
+    """Rows of one request at most, while the run isolates."""
+    isolate_next: Callable[[], bool] = lambda: False
+    """Whether the next run must isolate, too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from typing import Any
 
 from ingestor.append import Answer, AppendPort, Ended
 from ingestor.errors import AppendError, IngestorError, LedgerRefused
+from ingestor.isolating import isolating
 from ingestor.lognames import LogName
 from ingestor.loop import begin, step, wake_after
 from ingestor.ports import Plan, Ports
@@ -127,6 +128,7 @@ class Run:
             return self._skip(taken)
         self._start_writes, self._entry_at = taken.writes, taken.at_s
         self._ports.log(LogName.RUN_STARTED, trigger=self._plan.trigger)
+        self._ports, self._plan = isolating(self._ports, self._plan, taken.lane.deaths)
         try:
             self._prepare(taken.lane)
         except (IngestorError, LedgerError) as error:
@@ -214,6 +216,8 @@ class Run:
             fuse_ratio=plan.fuse_ratio,
             backoff=_backoff,
             source_start=plan.source_start,
+            request_rows=plan.request_rows,
+            isolate_next=plan.isolate_next,
         )
 
     def _loop(self, lane: LaneState, started_at: float) -> Progress:

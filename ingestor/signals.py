@@ -43,6 +43,11 @@ class PageFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class OutOfMemory:
+    """A thread of the run has none left. Not an end that a run may write: the next one must know that it died."""
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """BigQuery answered the request of one batch."""
 
@@ -144,6 +149,7 @@ class Ticked:
 Signal = (
     PageArrived
     | PageFailed
+    | OutOfMemory
     | Answered
     | ConnectionEnded
     | RejectsStored

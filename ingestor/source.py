@@ -67,8 +67,9 @@ class HttpSource:
         clock: Callable[[], float] = time.monotonic,
         wall_time: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
+        read: Callable[[bytes], JsonValue] = decode,
     ) -> None:
-        self._paging = paging
+        self._paging, self._decode = paging, read
         self._limits = limits or SourceLimits()
         self._pace = pace or Pace(None, clock)
         self._deadline = clock() + LONGEST_READING_S if deadline is None else deadline
@@ -118,7 +119,7 @@ class HttpSource:
     def _reread(self, cursor: str | None, bodies: list[tuple[bytes, Mapping[str, str]]]) -> list[JsonValue]:
         reading: Reading | None = None
         for body, headers in bodies:
-            reading = self._paging.read(cursor, decode(body), headers, reading)
+            reading = self._paging.read(cursor, self._decode(body), headers, reading)
         return reading.records if reading else []
 
     def _retried(self, cursor: str | None, at: str | None, before: Reading | None) -> tuple[_Part, Reading]:
@@ -162,7 +163,7 @@ class HttpSource:
     def _read(self, response: Response, cursor: str | None, before: Reading | None) -> Reading:
         where = f"at {self._http.shown(response.url)}"
         try:
-            value = decode(response.body)
+            value = self._decode(response.body)
         except Undecodable as error:
             raise Transient(f"{error} {where}", remedy="check SOURCE_URL, it must answer with JSON") from error
         try:

@@ -1,12 +1,14 @@
 """From the configuration to the source of one partition: way of paging, bounds, rate, credential, parallel pages."""
 
 import time
+from collections.abc import Callable
 from functools import partial
 
 from ingestor.config import Config
 from ingestor.credentials import Credential, HeaderCredential, NoCredential, header_of, header_value
+from ingestor.decode import decode
 from ingestor.pace import Pace
-from ingestor.pages import Source
+from ingestor.pages import JsonValue, Source
 from ingestor.paging import Paging, PagingSettings
 from ingestor.paging_places import OffsetPaging
 from ingestor.pagings import PAGINGS
@@ -16,15 +18,25 @@ from ingestor.source_http import SourceLimits
 
 
 def open_source(
-    config: Config, *, partition: int = 0, deadline: float | None = None, on_retry: OnRetry | None = None
+    config: Config,
+    *,
+    partition: int = 0,
+    deadline: float | None = None,
+    on_retry: OnRetry | None = None,
+    read: Callable[[bytes], JsonValue] = decode,
 ) -> Source:
-    """Return the configured source of one partition; `deadline` is a reading of `time.monotonic`."""
+    """Return the configured source of one partition; `deadline` is a reading of `time.monotonic`, `read` decodes."""
     paging = PAGINGS[config.source_pagination](paging_settings(config, partition))
-    return build_source(config, paging, deadline=deadline, on_retry=on_retry)
+    return build_source(config, paging, deadline=deadline, on_retry=on_retry, read=read)
 
 
 def build_source(
-    config: Config, paging: Paging, *, deadline: float | None = None, on_retry: OnRetry | None = None
+    config: Config,
+    paging: Paging,
+    *,
+    deadline: float | None = None,
+    on_retry: OnRetry | None = None,
+    read: Callable[[bytes], JsonValue] = decode,
 ) -> Source:
     """Return the source that pages in this way."""
     limits = SourceLimits(
@@ -41,6 +53,7 @@ def build_source(
         cursor_param=config.source_cursor_param,
         deadline=deadline,
         on_retry=on_retry,
+        read=read,
     )
     if config.source_parallel_pages == 1 or not isinstance(paging, OffsetPaging):
         return build()

@@ -20,6 +20,7 @@ from ingestor.signals import (
     EntryLanded,
     LaneClosed,
     LedgerLost,
+    OutOfMemory,
     PageArrived,
     PageFailed,
     Published,
@@ -133,7 +134,7 @@ class Prefetcher:
 
 def fetch_page(
     source: Source, reading: int, cursor: str | None, guard: CursorGuard
-) -> PageArrived | PageFailed | StopAsked:
+) -> PageArrived | PageFailed | OutOfMemory | StopAsked:
     """Fetch one page, and see to it that the source gets further."""
     try:
         page = source.fetch(cursor)
@@ -145,6 +146,8 @@ def fetch_page(
         return StopAsked(str(stopped), CLOSING_GRACE_S)
     except IngestorError as error:
         return PageFailed(reading, str(error))
+    except MemoryError:
+        return OutOfMemory()
     except Exception as error:  # noqa: BLE001 - whatever the source's library raises, the loop must hear of it
         return PageFailed(reading, f"the source failed: {type(error).__name__}: {error}")
     return PageArrived(reading, page)

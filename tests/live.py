@@ -79,7 +79,8 @@ class LiveRun(RunBuilder):
         self._source_pages, self._append_timeout_s, self._leap_s = pipeline.pages, append_timeout_s, leap_s
         self._leaping = self._clock = LeapingClock()
 
-    def _source(self) -> ListSource:
+    def _source(self, read: Any = None) -> ListSource:
+        del read
         return ListSource(self._source_pages)
 
     def _plan(self, *, takeover: bool, trigger: str) -> Plan:
