@@ -43,6 +43,10 @@ def _lane_lines(lane: dict[str, Any]) -> list[str]:
         lines.append(f"  live: run {lane['live_run']}")
     if lane["paused"] is not None:
         lines.append(f"  paused: {lane['paused']}")
+    if lane["needs_recovery"]:
+        lines.append("  unfinished beyond its retention: run `ingestor ledger recover`")
+    if lane["deaths"]:
+        lines.append(f"  runs in a row that ended without a word at this checkpoint: {lane['deaths']}")
     if lane["systemic"]:
         failure = lane["systemic"]
         since = datetime.fromtimestamp(failure["open_since_us"] / 1e6, UTC)

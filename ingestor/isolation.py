@@ -62,6 +62,7 @@ class Isolation:
     _patches: dict[bytes, tuple[_Patch, ...]] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _how: str = ""
+    _ends: dict[bytes, str] = field(default_factory=dict)
     _is_undecodable: bool = False
 
     def found_undecodable(self) -> bool:
@@ -105,16 +106,22 @@ class Isolation:
             )
         for at in guilty:
             if at not in blind:
-                self._blame(decode(parts[at]), "encodes", "")
+                self._blame(parts[at], decode(parts[at]), "encodes", "")
         return patches
 
     def _culprits(self, parts: Sequence[bytes], task: Task, *before: str) -> list[int]:
         return culprits(
             parts,
-            lambda some: self._survives(task, *before, list(some)),
+            lambda some: self._lives_through(task, before, some),
             self.part,
             idle_survives=lambda: self._survives(do_nothing),
         )
+
+    def _lives_through(self, task: Task, before: Sequence[str], parts: Sequence[bytes]) -> bool:
+        lives = self._survives(task, *before, list(parts))
+        if not lives and len(parts) == 1:
+            self._ends[parts[0]] = self._how
+        return lives
 
     def _survives(self, task: Task, *arguments: object) -> bool:
         try:
@@ -132,13 +139,14 @@ class Isolation:
     def _set_aside(self, start: int, end: int, part: bytes) -> _Patch:
         stands_for = base64.b64encode(part).decode("ascii")
         self._is_undecodable = True
-        self._blame(stands_for, "decodes", "; its bytes are kept as base64")
+        self._blame(part, stands_for, "decodes", "; its bytes are kept as base64")
         return _Patch(start, end, json.dumps(stands_for).encode())
 
-    def _blame(self, record: JsonValue, does: str, kept: str) -> None:
-        reason = f"the record ends the process that {does} it ({self._how}, {TRIES_ALONE} times in a row){kept}"
+    def _blame(self, part: bytes, record: JsonValue, does: str, kept: str) -> None:
+        how = self._ends[part]
+        reason = f"the record ends the process that {does} it ({how}, {TRIES_ALONE} times in a row){kept}"
         self._reasons[record_digest(record)] = Rejection(reason)
-        self.log(LogName.RECORD_ISOLATED, "WARNING", stage="encode", code=self._how)
+        self.log(LogName.RECORD_ISOLATED, "WARNING", stage="encode", code=how)
 
 
 def _patched(body: bytes, patches: Sequence[_Patch]) -> bytes:

@@ -43,6 +43,8 @@ def _lane(journal: Journal, name: str, opened: Opened, now_us: int, stale_s: flo
         "oldest_in_doubt_s": None if oldest_us is None else round((now_us - oldest_us) / 1e6, 1),
         "unpublished": len(state.outbox),
         "paused": state.pause_reason if state.paused else None,
+        "needs_recovery": opened.is_aged_out,
+        "deaths": state.deaths,
         "systemic": _systemic(journal, state, name),
     }
 

@@ -7,15 +7,10 @@ such as `decode:kill,send:abort`: where is `decode`, `encode`, `send` (on a reco
 
 import os
 import signal
+import sys
 import types
+from importlib.machinery import ModuleSpec, PathFinder
 from typing import Any
-
-import orjson
-
-import ingestor.child
-import ingestor.decode
-from ingestor.append import Connection
-from ingestor.encode_fast import FastEncoder
 
 WAYS = dict(way.split(":") for way in os.environ.get("DEADLY", "").split(",") if way)
 
@@ -27,38 +22,72 @@ def end(where: str) -> None:
     os.kill(os.getpid(), signal.SIGABRT if WAYS[where] == "abort" else signal.SIGKILL)
 
 
-_encode, _send, _done = FastEncoder.encode, Connection.send, ingestor.child._done
+def _decode(module: Any) -> None:
+    loads = module.orjson.loads
+
+    def deadly(body: Any) -> Any:
+        if b"DEADLY-decode" in bytes(body):
+            end("decode")
+        return loads(body)
+
+    names = {name: getattr(module.orjson, name) for name in dir(module.orjson)}
+    module.orjson = types.SimpleNamespace(**{**names, "loads": deadly})
 
 
-def _deadly_loads(body: Any) -> Any:
-    if b"DEADLY-decode" in bytes(body):
-        end("decode")
-    return orjson.loads(body)
+def _encode(module: Any) -> None:
+    encode = module.FastEncoder.encode
+
+    def deadly(self: Any, record: Any) -> Any:
+        if isinstance(record, dict) and record.get("tailnum") == "DEADLY-encode":
+            end("encode")
+        return encode(self, record)
+
+    module.FastEncoder.encode = deadly
 
 
-def _deadly_encode(self: FastEncoder, record: Any) -> Any:
-    if isinstance(record, dict) and record.get("tailnum") == "DEADLY-encode":
-        end("encode")
-    return _encode(self, record)
+def _send(module: Any) -> None:
+    send = module.Connection.send
+
+    def deadly(self: Any, key: str, rows: Any) -> None:
+        if any(b"DEADLY-send" in row for row in rows):
+            end("send")
+        send(self, key, rows)
+
+    module.Connection.send = deadly
 
 
-def _deadly_send(self: Connection, key: str, rows: Any) -> None:
-    if any(b"DEADLY-send" in row for row in rows):
-        end("send")
-    _send(self, key, rows)
+def _child(module: Any) -> None:
+    module._done = lambda *_: end("child")
 
 
-def _deadly_task(task: Any, arguments: Any) -> Any:
-    end("child")
-    return _done(task, arguments)
+MODULES = {
+    "ingestor.decode": ("decode", _decode),
+    "ingestor.encode_fast": ("encode", _encode),
+    "ingestor.append": ("send", _send),
+    "ingestor.child": ("child", _child),
+}
 
 
-if "decode" in WAYS:
-    names = {name: getattr(orjson, name) for name in dir(orjson)} | {"loads": _deadly_loads}
-    vars(ingestor.decode)["orjson"] = types.SimpleNamespace(**names)
-if "encode" in WAYS:
-    FastEncoder.encode = _deadly_encode  # type: ignore[method-assign]
-if "send" in WAYS:
-    Connection.send = _deadly_send  # type: ignore[method-assign]
-if "child" in WAYS:
-    ingestor.child._done = _deadly_task
+class Spoiler:
+    """Spoils the modules that DEADLY names when they are imported."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, _: Any = None) -> ModuleSpec | None:
+        """Return the module's spec with a loader that spoils it; None for all others."""
+        where, spoil = MODULES.get(name, ("", None))
+        spec = PathFinder.find_spec(name, path) if where in WAYS else None
+        if spec is None or spec.loader is None or spoil is None:
+            return None
+        loader: Any = spec.loader
+        execute = loader.exec_module
+
+        def spoiled(module: Any) -> None:
+            execute(module)
+            spoil(module)
+
+        loader.exec_module = spoiled
+        return spec
+
+
+if WAYS:
+    sys.meta_path.insert(0, Spoiler)
