@@ -19,6 +19,7 @@ from ops.api_requests import (
     BatchesQuery,
     BatchPath,
     PageQuery,
+    PlaceQuery,
     ReceiptPath,
     ReconcileQuery,
     RunPath,
@@ -119,10 +120,7 @@ def api_batches(query: BatchesQuery) -> Response:
         until_us=query.until,
         after=query.page,
     )
-    try:
-        found = service().journal.list_batches(asked, limit=query.limit + 1)
-    except ValueError as error:  # a cursor of another list
-        raise Problem(422, f"page: {error}") from None
+    found = service().journal.list_batches(asked, limit=query.limit + 1)
     last = found[query.limit - 1] if len(found) > query.limit else None
     following = page_key(last[asked.by], last["batch_id"]) if last else None
     return answered(answers.Batches(items=[_batch(each) for each in found[: query.limit]], next=following))
@@ -143,7 +141,7 @@ def api_batch(path: BatchPath) -> Response:
 
 
 @reads("/batches/<batch_id>/rows", answers.Rows, may_miss=True)
-def api_rows(path: BatchPath, query: PageQuery) -> Response:
+def api_rows(path: BatchPath, query: PlaceQuery) -> Response:
     """Decode the rows that a replay of a dead batch would send."""
     batch, first = known(path.batch_id), _place(query.page)
     if not batch.get("dead_object"):
@@ -160,7 +158,7 @@ def api_rows(path: BatchPath, query: PageQuery) -> Response:
 
 
 @reads("/batches/<batch_id>/records", answers.Records, may_miss=True)
-def api_records(path: BatchPath, query: PageQuery) -> Response:
+def api_records(path: BatchPath, query: PlaceQuery) -> Response:
     """List a batch's rejected records with their reasons."""
     known(path.batch_id)
     found, first = service().replayer.records(path.batch_id), _place(query.page)
@@ -182,10 +180,7 @@ def api_records(path: BatchPath, query: PageQuery) -> Response:
 @reads("/receipts", answers.ReceiptLines)
 def api_receipts(query: PageQuery) -> Response:
     """List bulk replays, newest first."""
-    try:
-        found = service().journal.list_receipts(limit=query.limit + 1, after=query.page)
-    except ValueError as error:
-        raise Problem(422, f"page: {error}") from None
+    found = service().journal.list_receipts(limit=query.limit + 1, after=query.page)
     last = found[query.limit - 1] if len(found) > query.limit else None
     following = page_key(last["opened_at_us"], last["receipt"]) if last else None
     items = [answers.ReceiptLine.model_validate({**each, "counts": counts(each)}) for each in found[: query.limit]]
@@ -193,7 +188,7 @@ def api_receipts(query: PageQuery) -> Response:
 
 
 @reads("/receipts/<receipt>", answers.Receipt, may_miss=True)
-def api_receipt(path: ReceiptPath, query: PageQuery) -> Response:
+def api_receipt(path: ReceiptPath, query: PlaceQuery) -> Response:
     """Show what became of an action; of a bulk replay `outcome.items` has each batch, a page at a time."""
     require_receipt(path.receipt)
     try:
@@ -254,11 +249,7 @@ def _happened(event: replay_views.Happened) -> answers.Happened:
 
 
 def _place(page: str | None) -> int:
-    if not page:
-        return 0
-    if not (page.isascii() and page.isdecimal() and len(page) < 8):  # noqa: PLR2004 - a batch has fewer rows
-        raise Problem(422, "page: is none of this list; start again from the first page")
-    return int(page)
+    return int(page) if page else 0
 
 
 def _following(first: int, limit: int, count: int) -> str | None:

@@ -21,20 +21,15 @@ def _time(value: object) -> object:
     return microseconds(value, datetime.now(UTC)) if isinstance(value, str) else value
 
 
-def _described(text: str, **more: Any) -> WithJsonSchema:  # noqa: ANN401 - parts of a JSON schema
-    return WithJsonSchema({"description": text, **more})
+def _told(pattern: str) -> WithJsonSchema:
+    ways = [{"type": "string", "format": "date-time"}, {"type": "string", "pattern": pattern}]
+    return WithJsonSchema({"description": "RFC 3339, or how long ago: 90m, 6h, 2d, 1w", "anyOf": ways, "example": "6h"})
 
 
-When = Annotated[
-    int,
-    BeforeValidator(_time),
-    _described(
-        "RFC 3339, or how long ago: 90m, 6h, 2d, 1w",
-        anyOf=[{"type": "string", "format": "date-time"}, {"type": "string", "pattern": "^[0-9]{1,4}[mhdw]$"}],
-        example="6h",
-    ),
-]
+When = Annotated[int, BeforeValidator(_time), _told("^[0-9]{1,4}[mhdw]$")]
 """Microseconds since 1970, from a text."""
+AskedWhen = Annotated[int, BeforeValidator(_time), _told("^([0-9]{1,4}[mhdw])?$")]
+"""Likewise of a query, where an empty value is none."""
 Reason = Annotated[
     str,
     Field(
@@ -49,11 +44,15 @@ Optionally = Annotated[str, Field(max_length=500, pattern=_TEXT, description="wh
 Lane = Annotated[str, Field(max_length=200, pattern=r"^[\w.:-]*$", description="only of this lane")]
 Fingerprint = Annotated[str, Field(pattern=r"^([0-9a-f]{12})?$", description="only those that failed alike")]
 RunId = Annotated[str, Field(pattern=r"^([0-9A-Za-z][0-9A-Za-z.:-]{0,79})?$", description="only of this run")]
-Page = Annotated[
-    str, Field(pattern=r"^([0-9A-Za-z.:-]{1,200}(~[0-9A-Za-z.:-]{1,200})?)?$", description="`next` of the page before")
-]
+_NEXT = "`next` of the page before"
+Page = Annotated[str, Field(pattern=r"^(00[0-9]{18}~[0-9A-Za-z.:-]{1,200})?$", description=_NEXT)]
+RunPage = Annotated[str, Field(pattern=r"^([0-9A-Za-z][0-9A-Za-z.:-]{0,79})?$", description=_NEXT)]
+Place = Annotated[str, Field(pattern=r"^[0-9]{0,7}$", description=_NEXT)]
 Limit = Annotated[int, Field(ge=1, le=MOST_A_PAGE, description="how many at most")]
-Index = Annotated[int, Field(ge=0, le=100_000)]
+_WHOLE = BeforeValidator(lambda value: int(value) if isinstance(value, float) and value.is_integer() else value)
+"""JSON has one kind of number: 3.0 is whole."""
+Index = Annotated[int, Field(ge=0, le=100_000), _WHOLE]
+Most = Annotated[int, Field(ge=1, le=10_000), _WHOLE]
 
 
 class _Query(BaseModel):
@@ -66,9 +65,16 @@ class _Query(BaseModel):
 
 
 class PageQuery(_Query):
-    """Where a list goes on."""
+    """Where a list by time goes on."""
 
     page: Page | None = None
+    limit: Limit = 50
+
+
+class PlaceQuery(_Query):
+    """Where the parts of one thing go on."""
+
+    page: Place | None = None
     limit: Limit = 50
 
 
@@ -79,17 +85,19 @@ class BatchesQuery(PageQuery):
     lane: Lane | None = None
     run: RunId | None = None
     fingerprint: Fingerprint | None = None
-    since: When | None = None
-    until: When | None = None
+    since: AskedWhen | None = None
+    until: AskedWhen | None = None
 
 
-class RunsQuery(PageQuery):
+class RunsQuery(_Query):
     """Which runs."""
 
+    page: RunPage | None = None
+    limit: Limit = 50
     status: Literal["", "running", "complete", "partial", "failed"] | None = None
     lane: Lane | None = None
-    since: When | None = None
-    until: When | None = None
+    since: AskedWhen | None = None
+    until: AskedWhen | None = None
 
 
 class BatchPath(BaseModel):
@@ -107,7 +115,7 @@ class RunPath(BaseModel):
 class ReconcileQuery(_Query):
     """From when on; the partitions that BigQuery reads are bounded by it."""
 
-    since: When | None = None
+    since: AskedWhen | None = None
 
 
 class LanePath(BaseModel):
@@ -175,7 +183,7 @@ class BulkBody(_Body):
     since: When | None = None
     lane: Lane | None = None
     fingerprint: Fingerprint | None = None
-    limit: int | None = Field(default=None, ge=1, le=10_000, description="at most so many, the oldest first")
+    limit: Most | None = Field(default=None, description="at most so many, the oldest first")
     dry_run: bool = Field(
         default=False, description=f"say what would happen to the oldest {PLANNED_MOST}; change nothing"
     )
