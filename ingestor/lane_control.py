@@ -8,11 +8,10 @@ nothing keeps nobody from pausing.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 
 from ingestor.errors import AppendError
 from ingestor.lognames import LogName
+from ingestor.paging_marks import mark_reaches
 from ingestor.ports import Log
 from state.errors import LedgerUnavailable, Refused, VersionConflict
 from state.events import (
@@ -204,26 +203,7 @@ def is_ahead(pagination: str, to: str, at: Position) -> bool:
         if not to.isdecimal():
             raise Refused(f"{to!a} is no offset: give a whole number")
         return int(to) > int(at.cursor or 0) + at.taken
-    if at.cursor is None:
-        return True
-    return any_order(to) > any_order(at.cursor)
-
-
-def any_order(mark: str) -> tuple[int, Decimal | str]:
-    """Return a mark so that marks compare as the source means them: numbers, times with or without offset, or texts."""
-    try:
-        return 0, Decimal(mark)
-    except InvalidOperation:
-        pass
-    try:
-        at = datetime.fromisoformat(mark)
-    except ValueError:
-        return 2, mark
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return 1, Decimal((at - datetime(1970, 1, 1, tzinfo=UTC)) // _MICROSECOND)
-
-
-_MICROSECOND = datetime.resolution
+    return at.cursor is None or not mark_reaches(at.cursor, to)
 
 
 def _require(actor: str, reason: str) -> None:

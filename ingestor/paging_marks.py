@@ -91,8 +91,16 @@ class MarkTrail:
         return by if by > 0 and not _above(asked, earliest) else 0
 
 
-def _above(one: Key, other: Key | None) -> bool:
-    return other is None or one > other
+def mark_reaches(cursor: str, limit: str) -> bool:
+    """Whether the mark of a cursor is at that of another or beyond it, in the first kind that both are of."""
+    one, other = _place(cursor).mark, _place(limit).mark
+    kinds = ((key(one, kind), key(other, kind)) for kind in KINDS)
+    first, second = next((first, second) for first, second in kinds if first is not None and second is not None)
+    return not _above(second, first)
+
+
+def _above(one: Key | None, other: Key | None) -> bool:
+    return other is None or (one is not None and one > other)
 
 
 class HighWaterMarkPaging:
@@ -112,12 +120,7 @@ class HighWaterMarkPaging:
 
     def reaches(self, cursor: str, limit: str) -> bool:
         """Compare marks."""
-        one, other = _place(cursor).mark, _place(limit).mark
-        for kind in KINDS:
-            first, second = key(one, kind), key(other, kind)
-            if first is not None and second is not None:
-                return not _above(second, first)
-        return False
+        return mark_reaches(cursor, limit)
 
     def read(
         self, cursor: str | None, value: JsonValue, headers: Mapping[str, str], before: Reading | None = None

@@ -106,6 +106,18 @@ def test_a_source_that_stumbles_is_asked_again(small: Pipeline, demo_api: DemoAp
     assert len(done.events("page.retried")) == 2
 
 
+def test_a_source_that_asks_for_more_patience_than_the_run_has_ends_it_partial(
+    small: Pipeline, demo_api: DemoApi
+) -> None:
+    small.apply_schema()
+    demo_api.admin(too_many_requests=-1, retry_after="3600")
+    done = small.run()
+    assert (done.code, done.summary["status"], done.summary["balanced"]) == (0, "partial", True)
+    demo_api.admin(too_many_requests=0)
+    assert small.run().summary["status"] == "complete"
+    assert small.count("flights_dedup") == FLIGHTS
+
+
 def test_a_cursor_that_repeats_for_ever_stops_the_run_and_loses_nothing(small: Pipeline, demo_api: DemoApi) -> None:
     small.apply_schema()
     demo_api.admin(repeat_cursor=-1)

@@ -75,6 +75,7 @@ def test_a_page_leads_to_its_highest_mark_until_nothing_lies_beyond(
         ("100 -30", [80, 90, 100], 30, None),
         (None, ["2024-05-01T00:00:00Z"], 3600, "2024-05-01T00:00:00Z -3600"),
         ("2024-05-01 -86400", ["2024-04-30", "2024-05-02"], 3600, "2024-05-02 -3600"),
+        ("2024-05-01T12:00:00Z", ["2024-05-01T12:00:00Z", "2024-05-02"], 3600, "2024-05-02"),
     ],
 )
 def test_a_cursor_is_rewound_by_the_overlap_but_never_below_what_was_asked_for(

@@ -9,13 +9,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import pytest
 
 from ingestor.config import load
 from ingestor.errors import SourceError
+from ingestor.pace import Pace
 from ingestor.paging import PagingSettings
 from ingestor.paging_links import NextCursorPaging
+from ingestor.paging_marks import HighWaterMarkPaging
 from ingestor.source import HttpSource, ReadingStopped
 from ingestor.source_http import SourceLimits, retry_after_s
 from ingestor.source_wiring import open_source as wired
@@ -514,3 +517,36 @@ def test_the_configured_source_reads_with_the_configured_names(server: Server) -
     assert (page.records, page.next_cursor) == ([1], "7")
     assert server.paths == ["/records/3?count=2&since=s1"]
     assert re.fullmatch("bigquery-batch-ingestor.*", server.headers[0]["User-Agent"])
+
+
+def test_requests_keep_the_configured_rate(server: Server, open_source: Open, waits: Waits) -> None:
+    server.script = [reply(503), reply()]
+    source = open_source(pace=Pace(0.5, waits.clock), jitter=lambda: 0.0)
+    source.fetch(None)
+    source.fetch("a")
+    assert waits.slept == [0.0, 2.0, 2.0]
+
+
+def test_a_request_that_the_rate_puts_beyond_the_deadline_is_not_made(
+    server: Server, open_source: Open, waits: Waits
+) -> None:
+    source = open_source(pace=Pace(0.1, waits.clock), deadline=waits.now + 5)
+    source.fetch(None)
+    with pytest.raises(ReadingStopped):
+        source.fetch("a")
+    assert len(server.paths) == 1
+    assert waits.slept == []
+
+
+def test_a_page_that_takes_several_requests_is_counted_and_reread_as_one(server: Server, waits: Waits) -> None:
+    settings = PagingSettings(url=server.url, records_path="items", cursor_param="since", field="at", overlap=20)
+    first, second = ([{"n": n, "at": at} for n, at in each] for each in ([(1, 80), (2, 90)], [(2, 90), (3, 101)]))
+    server.script = [reply(body=json.dumps({"items": items}).encode()) for items in (first, second)]
+    source = HttpSource(HighWaterMarkPaging(settings), sleep=waits.sleep, clock=waits.clock)
+    page = source.fetch("100 -20")
+    source.close()
+    assert [urlsplit(path).query for path in server.paths] == ["limit=1000&since=80", "limit=1000&since=90"]
+    assert [record["n"] for record in page.records] == [1, 2, 3]
+    assert (page.attempts, page.next_cursor) == (2, "101 -20")
+    assert page.reread is not None
+    assert list(page.reread()) == page.records
