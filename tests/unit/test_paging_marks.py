@@ -1,10 +1,14 @@
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from ingestor.pages import Page
 from ingestor.paging import BadCursor, PagingSettings, Reading
 from ingestor.paging_marks import HighWaterMarkPaging
+from ingestor.unread import boundary_after, record_digest, unread
+from state.events import Position
 
 
 def paging(**changes: Any) -> HighWaterMarkPaging:
@@ -159,6 +163,17 @@ def test_records_that_are_no_objects_stand_at_the_mark_before_them() -> None:
     assert reading.next_cursor == "2"
     assert reading.trail is not None
     assert [reading.trail.after(count) for count in range(5)] == [(None, 0), ("1", 0), ("1", 0), ("1", 0), ("2", 3)]
+
+
+def test_a_position_remembers_back_to_the_first_record_taken_that_may_come_again_however_late_others_were() -> None:
+    strategy = paging(overlap=100, page_size=50)
+    late, early, new = ({"n": n, "at": at} for n, at in enumerate([1, 2, 4]))
+    reading = strategy.read("3 -3", {"items": [late, early, new]}, {})
+    page = Page("3 -3", reading.next_cursor, reading.records, trail=reading.trail)
+    boundary = record_digest(early) + record_digest(late)  # in the order of taking
+    rest = unread(page, boundary)[0]
+    assert replace(rest, offset=1).position == Position("4 -4", 3)
+    assert boundary_after(rest, boundary) == boundary + record_digest(new)
 
 
 @pytest.mark.parametrize(
