@@ -99,6 +99,7 @@ class Fields(TypedDict, total=False):
     rows_rejected: int
     rows_dead_lettered: int
     rows_known: int
+    rows_changed: int
     rows_in_doubt: int
     rows_superseded: int
     rows_replayed: int

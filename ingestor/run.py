@@ -62,6 +62,7 @@ _LOGGED = (
     "rows_committed",
     "rows_rejected",
     "rows_known",
+    "rows_changed",
     "rows_in_doubt",
     "rows_superseded",
     "rows_dead_lettered",

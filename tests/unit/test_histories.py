@@ -1,8 +1,22 @@
-"""Histories that once broke a design like this one, each by name, through the real loop and ledger."""
+"""Histories that once broke a design like this one, each by name, through the real loop and ledger.
+
+Where each of the six stands that a model check of an earlier design found:
+
+- statements lost at a new run's start: `test_statements_that_a_dead_run_did_not_publish_are_published_by_the_next`;
+- an undrained outbox of `ops`: `test_taking.py` (of a paused lane) and `test_replay.py`;
+- a dead letter above the checkpoint replayed and then superseded: it cannot come about,
+  `test_a_dead_letter_is_never_settled_before_a_batch_below`; of a lane that is recovered, `test_lanes_by_people.py`;
+- a superseded id coming back with a late append: `test_a_superseded_batch_never_comes_back_under_its_id`;
+- rejected records overwritten under one name: `tests/contract/test_dead_letters.py`;
+- a lane idle beyond its retention: `test_lanes_by_people.py`.
+"""
 
 from typing import Any
 
 from ingestor.batch import Limits
+from ingestor.outcome import Action, Outcome
+from ingestor.signals import Answered
+from state.events import BatchDeadLettered
 from state.fold import LaneState
 from state.verify import verify_lane
 from tests.world import LANE, PIPELINE, Actor, World, finish
@@ -130,3 +144,20 @@ def test_the_deadline_ends_a_run_as_partial_with_what_is_in_flight_settled() -> 
     finish(actor, lambda choices: choices[-1])
     assert (actor.state.status, actor.state.rows_in_doubt) == ("partial", 0)
     ends_right(world, "run-2")
+
+
+def test_a_dead_letter_is_never_settled_before_a_batch_below() -> None:
+    """So no dead letter stands above the checkpoint, and nothing that was replayed can be superseded afterwards."""
+    world = World([[*RECORDS, {"n": 4}]])
+    actor = begin_and_die(world, "run-1", "page", "write", "write")
+    first, second = actor.sent
+    refused = Outcome(Action.BATCH_FAILURE, "INVALID_ARGUMENT", "no")
+    actor.hear(Answered(second.batch.batch_id, refused))
+    while actor.stores:
+        actor.do("store")
+    assert world.status(second.batch.batch_id) == "ATTEMPTED"
+    assert all(not isinstance(event, BatchDeadLettered) for event in (*actor.state.ready, *actor.state.writing))
+    world.pages = [[{"n": 1}, {"n": 9}]]
+    lane = ends_right(world, "run-2")
+    assert lane.epoch > 0
+    assert {world.status(each.batch.batch_id) for each in (first, second)} == {"SUPERSEDED"}
