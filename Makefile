@@ -78,4 +78,4 @@ lock: setup ## Resolve the dependencies anew and write the lock files
 	@$(LOCK) pyproject.toml -o requirements/runtime.txt
 	@for each in bqemulator build checkov peers supply; do $(LOCK) requirements/$$each.in -o requirements/$$each.txt; done
 
-.PHONY: help setup stack demo dev proto lock test test-long check check explore-deployment bench docs
+.PHONY: help setup stack demo dev proto lock test test-long check check-deployment explore bench docs
