@@ -41,7 +41,10 @@ test: stack ## Run the tests, emulators included; without Java those that need F
 	@$(BIN)/pytest -m "not long" --numprocesses 2 --dist worksteal
 
 test-long: stack ## Run the tests with the larger counts; INGESTOR_KILLS=N and INGESTOR_SEED=N choose the kills
-	@INGESTOR_KILLS=$${INGESTOR_KILLS:-200} $(BIN)/pytest tests/e2e/test_kill.py --numprocesses 2 --timeout 7200
+	@rm -f .local/kills.txt
+	@INGESTOR_KILLS=$${INGESTOR_KILLS:-200} INGESTOR_KILL_REPORT=.local/kills.txt $(BIN)/pytest tests/e2e/test_kill.py --numprocesses 2 --timeout 7200
+	@echo "Kills at random instants, at $$(git rev-parse --short HEAD) on $$(date -u +%F), for docs/proof.md:"; cat .local/kills.txt
+	@INGESTOR_HISTORIES=$${INGESTOR_HISTORIES:-400} INGESTOR_HISTORY_STEPS=40 $(BIN)/pytest tests/property/test_long_histories.py -n0 --timeout 7200
 	@$(BIN)/pytest -m long --numprocesses 2 --dist worksteal --timeout 7200 || [ $$? -eq 5 ] # 5: none is marked so
 
 check: setup ## Lint, types, import contracts, protos, generated documents
@@ -61,8 +64,9 @@ check: setup ## Lint, types, import contracts, protos, generated documents
 check-deployment: setup .local/checkov/.installed .local/supply/.installed ## Lint Terraform, Dockerfile and workflows; list what is in the image
 	@bash ops/ci/deployment.sh
 
-explore: setup ## Explore every schedule of FAULTS faults (2) with the real run code, and write docs/crash-matrix.md
+explore: setup ## Explore every schedule of up to FAULTS faults (2), SAMPLE (5000) of three, and write docs/crash-matrix.md
 	@$(BIN)/python -m tests.explorer.explore --faults $${FAULTS:-2}
+	@$(BIN)/python -m tests.explorer.explore --faults 3 --sample $${SAMPLE:-5000}
 	@$(BIN)/python -m tests.explorer.matrix
 
 bench: stack .local/peers/.installed ## Measure speed, memory and ledger cost, each against a baseline in the same run

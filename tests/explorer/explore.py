@@ -7,6 +7,7 @@ with at least as many faults to come: then it is only counted.
 
 import argparse
 import gc
+import random
 import sys
 import time
 from collections import Counter
@@ -155,17 +156,57 @@ def explore_in(processes: int, faults: int) -> Explored:
     return found
 
 
+def sample(faults: int, seed_and_count: tuple[int, int]) -> Explored:
+    """Tell so many schedules of exactly that many faults, drawn at random: where all of them are too many to tell."""
+    install()
+    chance, found = random.Random(seed_and_count[0]), Explored()  # noqa: S311 - a seeded choice of schedules
+    for _ in range(seed_and_count[1]):
+        schedule: Schedule = ()
+        story = Story().tell()
+        for _ in range(faults):
+            begin = schedule[-1][0] + 1 if schedule else 0
+            numbers = [n for n in range(begin, len(story.chooser.trace)) if story.chooser.trace[n].options]
+            if not numbers:
+                break
+            number = chance.choice(numbers)
+            schedule = (*schedule, (number, chance.choice(story.chooser.trace[number].options)))
+            story = Story(schedule).tell()
+        found.schedules, found.told, found.recovered = (
+            found.schedules + 1,
+            found.told + 1,
+            found.recovered + story.recovered,
+        )
+        if story.wrong:
+            found.violations.append(f"{written(schedule)}\n    {'; '.join(dict.fromkeys(story.wrong))}")
+    return found
+
+
+def sample_in(processes: int, faults: int, count: int, seed: int) -> Explored:
+    """Tell a random sample in several processes."""
+    found, parts = Explored(), [(seed + number, count // (processes * 4)) for number in range(processes * 4)]
+    with ProcessPoolExecutor(processes) as pool:
+        for part in pool.map(partial(sample, faults), parts):
+            found.add(part)
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Explore and print what was found, or tell one schedule."""
     parser = argparse.ArgumentParser(prog="python -m tests.explorer.explore", description=__doc__)
     parser.add_argument("--faults", type=int, default=2)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--sample", type=int, metavar="N", help="tell N schedules drawn at random instead of all")
+    parser.add_argument("--seed", type=int, default=20130101)
     parser.add_argument("--replay", metavar="SCHEDULE", help="a schedule as it was printed: tell it, effect by effect")
     options = parser.parse_args(arguments)
     if options.replay is not None:
         return _replay(read(options.replay))
     started = time.monotonic()
-    found = explore_in(options.processes, options.faults)
+    found = (
+        sample_in(options.processes, options.faults, options.sample, options.seed)
+        if options.sample
+        else explore_in(options.processes, options.faults)
+    )
     sys.stdout.write(f"{report(options.faults, found)}; in {time.monotonic() - started:.0f} s\n")
     sys.stdout.writelines(f"{violation}\n" for violation in found.violations[:SHOWN])
     return 1 if found.violations else 0
@@ -174,8 +215,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def report(faults: int, found: Explored) -> str:
     """Return the figures in one line."""
     return (
-        f"{found.schedules} schedules with at most {faults} faults: {len(found.violations)} violations; "
-        f"{found.told} parts told, the others began in a known world; {found.recovered} processes killed or failed"
+        f"{found.schedules} schedules with at most {faults} faults: {len(found.violations)} violations "
+        f"({found.told} tellings, {found.recovered} processes killed or failed in them)"
     )
 
 

@@ -23,8 +23,8 @@ from tests.explorer.faults import Chooser, Died, Fault, Process
 from tests.explorer.processes import Wiring
 from tests.explorer.world import LANE, PIPELINE, World
 
-EXAMPLES = int(os.environ.get("INGESTOR_HISTORIES", "25"))
-STEPS = int(os.environ.get("INGESTOR_HISTORY_STEPS", "25"))
+EXAMPLES = int(os.environ.get("INGESTOR_HISTORIES", "20"))
+STEPS = int(os.environ.get("INGESTOR_HISTORY_STEPS", "20"))
 FAULTS = st.lists(st.tuples(st.integers(0, 24), st.sampled_from(sorted(Fault))), min_size=1, max_size=4)
 """What goes wrong in a process, by the number of its effect."""
 KINDS = st.sampled_from([{}, {}, {}, {}, {"bad": 1}, {"refused": 1}, {"poison": 1}])
