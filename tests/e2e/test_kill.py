@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from ingestor.bootstrap import open_journal
+from ingestor.config import load
 from ops.local.flights import JANUARY
 from ops.local.proof import prove
+from state.verify import verify_pipeline
 from tests.e2e.conftest import Pipeline
 
 KILLS = int(os.environ.get("INGESTOR_KILLS", "20"))
@@ -58,8 +61,11 @@ def test_a_run_killed_at_a_random_instant_is_made_good_by_the_next(on_firestore:
         proof = prove(pipeline.tables, table, *JANUARY)
         assert proof.holds, (story, proof.lines())
         assert proof.view == FLIGHTS, story
-        verified = pipeline.ingestor("ledger", "verify")
-        assert verified.code == 0, (story, verified.err)
+        journal = open_journal(load(pipeline.env))
+        assert verify_pipeline(journal, pipeline.env["PIPELINE_ID"]) == [], story
+        journal.close()
+    verified = pipeline.ingestor("ledger", "verify")
+    assert verified.code == 0, verified.err
     assert killed > KILLS // GROUPS // 2, "too few runs were alive when their kill came"
     if REPORT:
         runs = len(range(group, KILLS, GROUPS))
