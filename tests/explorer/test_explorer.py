@@ -122,9 +122,13 @@ PURE = {"clock", "log", "observe", "close", "table_name", "message", "token", "m
 """Ports that change nothing outside: time, randomness, the log, what is configured."""
 
 
+ELSEWHERE = {"isolate"}
+"""Ports that no process of the story has: processes beside a run, which need records that end a process."""
+
+
 def test_every_port_of_a_run_and_of_a_replay_is_an_effect_or_has_none() -> None:
     named = {*Ports.__dataclass_fields__, *ReplayPorts.__dataclass_fields__}
-    assert named == {*EFFECTS, *PURE}, "say in EFFECTS where a new port's effects become choice points"
+    assert named == {*EFFECTS, *PURE, *ELSEWHERE}, "say in EFFECTS where a new port's effects become choice points"
 
 
 def _methods(port: type) -> set[str]:
