@@ -18,14 +18,17 @@ from typing import Any, Protocol
 
 import grpc
 from google.api_core.exceptions import GoogleAPICallError
-from google.cloud.bigquery_storage_v1 import BigQueryWriteClient
-from google.cloud.bigquery_storage_v1.services.big_query_write.transports import BigQueryWriteGrpcTransport
-from google.cloud.bigquery_storage_v1.types import AppendRowsRequest, AppendRowsResponse, StorageError
 from google.protobuf.descriptor_pb2 import DescriptorProto
 from google.protobuf.message import DecodeError
 from grpc_status import rpc_status
 
+from ingestor.lean import without
 from ingestor.outcome import Outcome, RowError, answered, ended, name
+
+with without("pandas", "pyarrow", "fastavro"):
+    from google.cloud.bigquery_storage_v1 import BigQueryWriteClient
+    from google.cloud.bigquery_storage_v1.services.big_query_write.transports import BigQueryWriteGrpcTransport
+    from google.cloud.bigquery_storage_v1.types import AppendRowsRequest, AppendRowsResponse, StorageError
 
 _REQUEST = AppendRowsRequest.pb()
 _STORAGE_ERROR = StorageError.pb()

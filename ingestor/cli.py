@@ -24,6 +24,7 @@ from ingestor.cli_status import status_command
 from ingestor.cli_why import why_command
 from ingestor.config import Config, load
 from ingestor.errors import ConfigurationError, IngestorError
+from ingestor.lean import calm_collector
 from state.errors import LedgerError
 
 USAGE, INTERRUPTED = 64, 130
@@ -86,6 +87,7 @@ def run(*, partition: int | None, takeover: bool, as_json: bool, quiet: bool) ->
         with Progress.when_useful(quiet=quiet, as_json=as_json) as bar:
             work = RunBuilder(config, journal, log, partition=chosen).build(takeover=takeover, observe=bar.show)
             _stop_on_signals(work.stop)
+            calm_collector()
             result = work.execute()
     finally:
         journal.close()

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from google.cloud import bigquery
-
 from ingestor.binding import column_type
 from ingestor.columns import Column, Mode, Table
 from ingestor.errors import SchemaMismatch
+from ingestor.lean import without
+
+with without("pandas", "pyarrow"):
+    from google.cloud import bigquery
 
 
 def table_of(resource: Mapping[str, Any]) -> Table:

@@ -15,12 +15,15 @@ from google.api_core.client_options import ClientOptions
 from google.api_core.retry import Retry
 from google.auth import exceptions as auth_exceptions
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import bigquery
 
 from ingestor import emulated
 from ingestor.columns import Column, Table
 from ingestor.errors import BigQueryUnavailable, SchemaMismatch
+from ingestor.lean import without
 from ingestor.table_fields import column_read, field_of, merged, table_read
+
+with without("pandas", "pyarrow"):
+    from google.cloud import bigquery
 
 CALL_S = 10.0
 """Time for one attempt of one call."""
