@@ -29,6 +29,7 @@ CERTIFICATES = {
 LOCAL_CALLER = "local@localhost"
 """Who acts when AUTH is none: whoever sits at this machine."""
 UNAUTHENTICATED, FORBIDDEN = 401, 403
+NO_TOKEN = "the request carries no token that is valid here"  # noqa: S105 - a sentence
 _REQUIRED = ["exp", "iat", "aud", "iss"]
 
 
@@ -38,6 +39,11 @@ class CallerRefused(IngestorError):  # noqa: N818 - named after what happened
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
         self.status, self.code = status, code
+
+    @property
+    def told(self) -> str:
+        """What the caller hears: why a known caller may not, but nothing of what is wrong with a token."""
+        return NO_TOKEN if self.status == UNAUTHENTICATED else str(self)
 
 
 @dataclass(frozen=True, slots=True)

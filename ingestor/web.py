@@ -188,7 +188,7 @@ def _answer_errors(app: Flask, service: RunService) -> None:
     def answered(error: Exception) -> Response:
         match error:
             case CallerRefused():
-                return problem(error.status, str(error))
+                return problem(error.status, error.told)
             case CertificatesUnavailable():
                 return problem(503, str(error))
             case _Unfit():

@@ -9,7 +9,7 @@ from typing import Any
 from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from ingestor.callers import CallerRefused
+from ingestor.callers import FORBIDDEN, CallerRefused
 from ingestor.certificates import CertificatesUnavailable
 from ingestor.errors import AppendError, BigQueryUnavailable, DeadLetterError, IngestorError
 from ingestor.lognames import LogName
@@ -63,7 +63,7 @@ def _told(error: Exception) -> tuple[int, str, dict[str, Any]]:
         case Problem():
             return error.status, error.detail, error.members
         case CallerRefused():
-            return error.status, str(error), {"code": error.code}
+            return error.status, error.told, {"code": error.code} if error.status == FORBIDDEN else {}
         case HTTPException():
             return error.code or 500, error.description or HTTPStatus(error.code or 500).phrase, {}
         case IngestorError() | LedgerError():

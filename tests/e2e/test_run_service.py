@@ -19,7 +19,9 @@ from typing import Any
 import pytest
 
 from ops.local.process import free_port
+from ops.local.storage_write_server import StorageWriteServer
 from state.sqlite import SqliteJournal
+from tests.conftest import BigQueryHosts
 from tests.e2e.conftest import Pipeline
 
 TRIGGERS = 50
@@ -43,6 +45,7 @@ class Source:
 
     gate: threading.Event = field(default_factory=threading.Event)
     asked: threading.Event = field(default_factory=threading.Event)
+    requests: int = 0
     url: str = ""
 
     @contextmanager
@@ -53,6 +56,7 @@ class Source:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                source.requests += 1
                 source.asked.set()
                 source.gate.wait(120)
                 self.send_response(200)
@@ -212,3 +216,31 @@ def test_a_run_that_cannot_open_the_ledger_or_finds_no_table_answers_500_with_a_
         answer = service.trigger()
     assert (answer.status, answer.body["status"], answer.body["run_id"]) == (500, "failed", None)
     assert "ledger file" in answer.body["error"]
+
+
+@pytest.mark.parametrize("runs", [3, pytest.param(20, marks=pytest.mark.long)])
+def test_an_outage_is_500_all_along_and_200_once_it_is_over(
+    pipeline: Pipeline, source: Source, bigquery: BigQueryHosts, tmp_path: Path, runs: int
+) -> None:
+    source.gate.set()
+    with StorageWriteServer(forward=bigquery.grpc_host) as server:
+        proxied = pipeline.with_env(
+            SOURCE_URL=source.url,
+            BIGQUERY_STORAGE_EMULATOR_HOST=server.host,
+            BATCH_MAX_ROWS="50",
+            APPEND_MAX_ATTEMPTS="2",
+        )
+        proxied.apply_schema()
+        server.play([{"do": {"end": "PERMISSION_DENIED", "message": "Permission 'TABLES_UPDATE_DATA' denied"}}])
+        with served(proxied, tmp_path / "service.log") as service:
+            answers = [service.trigger()]
+            fetched = source.requests
+            answers += [service.trigger() for _ in range(runs - 1)]
+            assert {(each.status, each.body["status"], each.body["balanced"]) for each in answers} == {
+                (500, "failed", True)
+            }
+            assert source.requests == fetched
+            server.play([])
+            healed = service.trigger()
+    assert (healed.status, healed.body["status"], healed.body["balanced"]) == (200, "complete", True)
+    assert pipeline.count("flights_dedup") == FLIGHTS

@@ -61,8 +61,13 @@ def office(callers: Callers | None = None, **settings: str) -> Office:
     return application(config(**settings), callers)
 
 
-def application(configured: Config, callers: Callers | None = None, limits: Mapping[str, str] | None = None) -> Office:
-    desk, log = Desk(), io.StringIO()
+def application(
+    configured: Config,
+    callers: Callers | None = None,
+    limits: Mapping[str, str] | None = None,
+    desk: Desk | None = None,
+) -> Office:
+    desk, log = desk or Desk(), io.StringIO()
     held = Service(
         configured,
         configure("ingestor", configured.pipeline_id, "DEBUG", stream=log),

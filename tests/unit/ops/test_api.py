@@ -1,5 +1,7 @@
 """The API on a desk in memory: what is asked is answered, what is done is in the ledger and has a receipt."""
 
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,9 +9,10 @@ import pytest
 from ingestor.reconcile import BatchBooks, Reconciliation
 from ops.masking import MASK
 from state.events import OPS_LANE
+from state.sqlite import SqliteJournal
 from state.verify import verify_lane
-from tests.dead import REFUSED, batch_of, flight
-from tests.unit.ops.apps import Office, office
+from tests.dead import REFUSED, Desk, batch_of, flight
+from tests.unit.ops.apps import Office, application, config, office
 
 UNKNOWN = "f" * 32
 BAD = flight(1, dep_time="early")
@@ -368,3 +371,31 @@ def test_the_document_names_every_route_of_the_contract_with_examples() -> None:
     schemas = document["components"]["schemas"]
     assert schemas["ReplayBody"]["properties"]["reason"]["example"]
     assert all(operation["summary"] for item in document["paths"].values() for operation in item.values())
+
+
+@pytest.mark.parametrize("count", [60, pytest.param(500, marks=pytest.mark.long)])
+def test_a_bulk_replay_goes_on_over_many_calls_and_instances_under_one_receipt(tmp_path: Path, count: int) -> None:
+    """Each call is answered by another process's application on the same ledger file; one of them dies on the way."""
+    desk = Desk()
+    with closing(SqliteJournal(tmp_path / "ledger.db", "flights")) as journal:
+        on_a_file: Any = journal
+        desk.journal = on_a_file
+        run = desk.lane()
+        ids = [run.dead(batch_of([flight(n)], start=f"c{n}")) for n in range(count)]
+        run.finish()
+        first = application(config(), desk=desk)
+        where = first.post("/api/replay", {"reason": "mended"}).headers["Location"]
+        with pytest.MonkeyPatch.context() as broken:
+            broken.setattr(desk.table, "open", lambda *_: 1 / 0)
+            assert first.post(f"{where}/continue").status_code == 500
+        calls, receipts = 0, set[str]()
+        status = "open"
+        while status == "open":
+            told = application(config(), desk=desk).post(f"{where}/continue").json
+            status, calls = told["status"], calls + 1
+            receipts.add(told["receipt"])
+        assert (status, told["counts"]["succeeded"], len(receipts)) == ("done", count, 1)
+        assert calls >= count // 41
+        assert {desk.status(batch_id) for batch_id in ids} == {"COMMITTED"}
+        assert {s.batch_id for s in desk.statements if s.status == "COMMITTED"} == set(ids)
+        assert verify_lane(journal, "flights", OPS_LANE, retention_days=90) == []

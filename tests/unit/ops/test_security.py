@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from ingestor.callers import REMOVED_SIGNATURE
+from ingestor.callers import NO_TOKEN, REMOVED_SIGNATURE
 from ops.csrf import FIELD, HEADER
 from ops.headers import CONTENT_SECURITY_POLICY
 from tests.dead import batch_of, flight
@@ -121,6 +121,7 @@ def test_oidc_lets_nobody_in_with(name: str, oidc: Office, issuer: Issuer) -> No
     make, code = OIDC_FORGERIES[name]
     answer = oidc.get(STATUS, headers=make(issuer))
     assert (answer.status_code, answer.mimetype) == (401, "application/problem+json")
+    assert (answer.json["detail"], "code" in answer.json) == (NO_TOKEN, False)
     assert codes(oidc) == [code]
     assert oidc.desk.journal.read_lanes() == []
 
