@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -294,6 +295,38 @@ def test_an_id_token_near_its_end_is_minted_anew() -> None:
         }
         first, again, *_ = id_tokens(**env)
     assert first != again
+
+
+FETCH = """
+from ingestor.config import load_for_source
+from ingestor.source_wiring import open_source
+source = open_source(load_for_source())
+print(source.fetch(None).records)
+source.close()
+"""
+
+
+def test_a_private_source_is_read_with_an_id_token_that_is_renewed_when_it_is_refused(api: Guarded) -> None:
+    def second(headers: dict[str, str]) -> bool:
+        claims = jwt.decode(headers["Authorization"].removeprefix("Bearer "), options={"verify_signature": False})
+        return (claims["aud"], claims["jti"]) == ("https://private.run.app", "2")
+
+    api.wanted = second
+    with MetadataServer() as metadata:
+        env = on_google_cloud(metadata) | {"SOURCE_URL": api.url, "SOURCE_AUTH": "id_token:https://private.run.app"}
+        command = [sys.executable, "-c", FETCH]
+        done = subprocess.run(command, env=os.environ | env, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "[{'n': 1}]"
+    assert len(api.seen) == 2
+
+
+def test_without_a_metadata_server_or_a_service_account_the_remedy_is_told(api: Guarded) -> None:
+    env = {"GOOGLE_APPLICATION_CREDENTIALS": "/nonexistent.json", "SOURCE_URL": api.url, "SOURCE_AUTH": "id_token:x"}
+    command = [sys.executable, "-m", "ingestor", "source", "try"]
+    done = subprocess.run(command, env={"PATH": ""} | env, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 3
+    assert re.fullmatch(r"ingestor: no ID token for 'x': .*GOOGLE_APPLICATION_CREDENTIALS\n", done.stderr)
+    assert api.seen == []
 
 
 def test_the_log_of_library_messages_does_not_show_a_credential(api: Guarded, secrets: SecretManager) -> None:
