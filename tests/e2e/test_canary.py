@@ -33,7 +33,7 @@ def everything_written(pipeline: Pipeline, tmp_path: Path) -> Iterator[bytes]:
         yield f"{blob.name} {blob.metadata}".encode() + bytes(blob.download_as_bytes())
 
 
-@pytest.mark.parametrize("auth", ["bearer", "header:X-Api-Key"])
+@pytest.mark.parametrize("auth", ["header:X-Api-Key", pytest.param("bearer", marks=pytest.mark.long)])
 def test_a_credential_is_in_no_log_ledger_bucket_error_or_dead_letter(
     auth: str, pipeline: Pipeline, demo_api: DemoApi, secrets: SecretManager, tmp_path: Path
 ) -> None:

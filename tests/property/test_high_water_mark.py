@@ -26,7 +26,7 @@ from ingestor.paging_marks import HighWaterMarkPaging
 from state.verify import verify_lane
 from tests.world import LANE, PIPELINE, Actor, World, finish
 
-HISTORIES = int(os.environ.get("INGESTOR_HISTORIES", "60"))
+HISTORIES = int(os.environ.get("INGESTOR_HISTORIES", "30"))
 START = datetime(2024, 5, 1, tzinfo=UTC)
 ZONES = [UTC, timezone(timedelta(hours=5, minutes=30)), timezone(timedelta(hours=-8))]
 

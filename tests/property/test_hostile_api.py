@@ -19,7 +19,7 @@ from state.verify import verify_lane
 from tests.hostile import HARMS, MAX_PAGE_BYTES, PAGE, STYLES, HostileApi
 from tests.world import _END, LANE, PIPELINE, Actor, World, finish
 
-SEEDS = int(os.environ.get("INGESTOR_HOSTILE_SEEDS", "18"))
+SEEDS = int(os.environ.get("INGESTOR_HOSTILE_SEEDS", "12"))
 SETTINGS: dict[str, dict[str, Any]] = {
     "offset": {"cursor_param": "offset"},
     "high_water_mark": {"cursor_param": "mark", "field": "at"},
