@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from ingestor.errors import ConfigurationError
 from ingestor.ports import Plan, Ports
-from state.aging import aged_out_message
-from state.errors import Refused, VersionConflict
+from state.errors import VersionConflict
 from state.events import BatchesPublished, RunStarted
 from state.fold import LaneState
 from state.ledger import Opened
@@ -43,7 +42,6 @@ def take_lane(ports: Ports, plan: Plan) -> Taken | Left:
     """
     opened = ports.ledger.open()
     while True:
-        _require_known(opened, plan)
         _require_same_partitions(ports, opened.state, plan)
         if opened.state.paused:
             _publish_owed(ports, opened.state)
@@ -67,11 +65,6 @@ def _started(plan: Plan, opened: Opened) -> RunStarted:
         code_version=plan.code_version,
         partitions=plan.partitions,
     )
-
-
-def _require_known(opened: Opened, plan: Plan) -> None:
-    if opened.is_aged_out:
-        raise Refused(aged_out_message(plan.lane))
 
 
 def _require_same_partitions(ports: Ports, lane: LaneState, plan: Plan) -> None:
