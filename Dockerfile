@@ -12,11 +12,12 @@ FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
 # The compiler of the protos is one of these, pinned with its hash.
 COPY requirements/build.txt requirements/build.txt
-RUN python -m venv /build && /build/bin/pip install --no-cache-dir --require-hashes --requirement requirements/build.txt
+RUN python -m venv /build && /build/bin/pip install --no-cache-dir --no-deps --require-hashes --requirement requirements/build.txt
+# The lock files are complete, so nothing is resolved (pip would refuse an extra that has no line of its own).
 # An environment without pip: the image cannot install anything into itself.
 COPY requirements/runtime.txt requirements/runtime.txt
 RUN python -m venv --without-pip /app && \
-    /build/bin/pip --python /app/bin/python install --no-cache-dir --require-hashes --requirement requirements/runtime.txt
+    /build/bin/pip --python /app/bin/python install --no-cache-dir --no-deps --require-hashes --requirement requirements/runtime.txt
 COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY ingestor ingestor
 COPY state state

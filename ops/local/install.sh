@@ -17,4 +17,4 @@ if "$venv/bin/pip" install --quiet --disable-pip-version-check uv &&
   exit 0
 fi
 echo "uv is not usable here; installing with pip, which takes a little longer" >&2
-"$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes --requirement "$lock"
+"$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement "$lock"
