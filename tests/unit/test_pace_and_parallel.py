@@ -61,6 +61,7 @@ def drain(pages: ParallelPages, cursor: str | None = None) -> Sequence[Any]:
     while True:
         page = pages.fetch(cursor)
         assert page.cursor == cursor
+        assert len(pages._ahead) <= len(pages._sources)
         found += page.records
         if page.next_cursor is None:
             return found
