@@ -24,7 +24,7 @@ from ingestor.envelope import DeadBatch, Origin
 from ingestor.lognames import LogName
 from ingestor.logs import Log
 from ingestor.messages import descriptor_of, message_class
-from ingestor.ports import Healing, Isolated, KeepAlive, Plan, Ports
+from ingestor.ports import FOLLOWS, Healing, Isolated, KeepAlive, Plan, Ports, Range
 from ingestor.progress import Progress
 from ingestor.run import Run
 from state.fold import LaneState
@@ -98,14 +98,25 @@ def new_run_id(clock: SystemClock) -> str:
 class RunBuilder:
     """Wires one run of one partition."""
 
-    def __init__(self, config: Config, journal: Journal, log: Log, *, partition: int = 0) -> None:
-        """Name the run and load its message.
+    def __init__(  # noqa: PLR0913 - what a backfill is
+        self,
+        config: Config,
+        journal: Journal,
+        log: Log,
+        *,
+        partition: int = 0,
+        backfill: Range = FOLLOWS,
+        lane: str | None = None,
+    ) -> None:
+        """Name the run and load its message. A `backfill` reads a range on a lane of its own.
 
         Raises:
             ConfigurationError: MESSAGE_TYPE names no message.
         """
-        self._config, self._journal, self._partition = config, journal, partition
-        self._lane, self._clock = str(partition), SystemClock()
+        if backfill != FOLLOWS:
+            config = config.model_copy(update={"source_start": backfill.start})
+        self._config, self._journal, self._partition, self._range = config, journal, partition, backfill
+        self._lane, self._clock = lane or str(partition), SystemClock()
         self._run_id = new_run_id(self._clock)
         self._log = log.bind(lane=self._lane, run_id=self._run_id)
         self._message = message_class(config.message_type)
@@ -169,6 +180,7 @@ class RunBuilder:
             fuse_consecutive=config.fuse_consecutive,
             fuse_ratio=config.fuse_ratio,
             source_start=config.source_start,
+            range=self._range,
         )
 
     def _connector(self, client: Any, table: str, schema: DescriptorProto) -> Callable[[Any], "Connection"]:  # noqa: ANN401 - the client has no types
@@ -260,9 +272,9 @@ class RunBuilder:
         )
 
     def _source(self, read: Callable[[bytes], Any] = decode) -> "Source":
-        from ingestor.source_wiring import open_source  # noqa: PLC0415 - likewise
+        from ingestor.source_wiring import open_ranged, open_source  # noqa: PLC0415 - likewise
 
-        return open_source(
+        opened = open_source(
             self._config,
             partition=self._partition,
             deadline=self._clock.monotonic() + self._config.run_deadline_s,
@@ -271,6 +283,7 @@ class RunBuilder:
             ),
             read=read,
         )
+        return open_ranged(self._config, opened, self._range.to) if self._range.to else opened
 
     def _partitions_of_others(self) -> int:
         lanes = [lane for lane in self._journal.read_lanes() if lane.isdecimal() and lane != self._lane]

@@ -39,6 +39,8 @@ def _lane_lines(lane: dict[str, Any]) -> list[str]:
     oldest = f", the oldest for {lane['oldest_in_doubt_s']:.0f} s" if lane["oldest_in_doubt_s"] is not None else ""
     doubt = f"{lane['in_doubt']} in doubt{oldest}"
     lines = [f"lane {lane['lane']}: {at}; {lag}; {doubt}; {lane['unpublished']} unpublished"]
+    if lane["range"]:
+        lines.append(f"  backfill from {lane['range']['from']} to {lane['range']['to']}")
     if lane["live_run"]:
         lines.append(f"  live: run {lane['live_run']}")
     if lane["paused"] is not None:

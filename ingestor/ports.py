@@ -95,6 +95,19 @@ class Ports:
 
 
 @dataclass(frozen=True, slots=True)
+class Range:
+    """What a backfill reads: from the page at cursor `start` to where cursor `to` is reached, of one partition."""
+
+    start: str = ""
+    to: str = ""
+    partition: int = 0
+
+
+FOLLOWS = Range()
+"""No range: the lane follows its source."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What this run is to do: names, limits and budgets, from the configuration."""
 
@@ -117,5 +130,6 @@ class Plan:
     source_start: str | None = None
     request_rows: int | None = None
     isolate_next: Callable[[], bool] = lambda: False
+    range: Range = FOLLOWS
     unknown_fields: Callable[[], Mapping[str, int]] = dict
     """Fields of the source that the message lacks, and how many records had each: so far, in this run."""

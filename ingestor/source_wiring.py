@@ -13,6 +13,7 @@ from ingestor.paging import Paging, PagingSettings
 from ingestor.paging_places import OffsetPaging
 from ingestor.pagings import PAGINGS
 from ingestor.parallel import ParallelPages
+from ingestor.ranged import RangedSource
 from ingestor.source import HttpSource, OnRetry
 from ingestor.source_http import SourceLimits
 
@@ -26,7 +27,7 @@ def open_source(
     read: Callable[[bytes], JsonValue] = decode,
 ) -> Source:
     """Return the configured source of one partition; `deadline` is a reading of `time.monotonic`, `read` decodes."""
-    paging = PAGINGS[config.source_pagination](paging_settings(config, partition))
+    paging = paging_of(config, partition)
     return build_source(config, paging, deadline=deadline, on_retry=on_retry, read=read)
 
 
@@ -58,6 +59,16 @@ def build_source(
     if config.source_parallel_pages == 1 or not isinstance(paging, OffsetPaging):
         return build()
     return ParallelPages([build() for _ in range(config.source_parallel_pages)], paging, config.source_page_size)
+
+
+def open_ranged(config: Config, source: Source, to: str) -> Source:
+    """Return the source up to cursor `to`."""
+    return RangedSource(source, paging_of(config), to)
+
+
+def paging_of(config: Config, partition: int = 0) -> Paging:
+    """Return the configured way of paging."""
+    return PAGINGS[config.source_pagination](paging_settings(config, partition))
 
 
 def paging_settings(config: Config, partition: int = 0) -> PagingSettings:

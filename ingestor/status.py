@@ -36,6 +36,7 @@ def _lane(journal: Journal, name: str, opened: Opened, now_us: int, stale_s: flo
     complete_us = complete[0]["started_at_us"] if complete else None
     return {
         "lane": name,
+        "range": {"from": state.range_from, "to": state.range_to} if state.range_to else None,
         "checkpoint": position_json(state.checkpoint),
         "lag_s": None if complete_us is None else round((now_us - complete_us) / 1e6, 1),
         "live_run": state.run_id if opened.is_live(stale_s) else None,

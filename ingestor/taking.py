@@ -4,7 +4,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ingestor.errors import ConfigurationError
-from ingestor.ports import Plan, Ports
+from ingestor.paging import shown_cursor
+from ingestor.ports import Plan, Ports, Range
 from state.errors import VersionConflict
 from state.events import BatchesPublished, RunStarted
 from state.fold import LaneState
@@ -35,7 +36,7 @@ def take_lane(ports: Ports, plan: Plan) -> Taken | Left:
     ended without a word at the lane's checkpoint.
 
     Raises:
-        ConfigurationError: SOURCE_PARTITIONS is not what the pipeline's lanes were read with.
+        ConfigurationError: SOURCE_PARTITIONS is not what the pipeline's lanes were read with, or the range is another.
         Refused: the lane is unfinished beyond its retention.
         AppendError: a paused lane's statements were not taken.
         LedgerError: the ledger could not be read or written.
@@ -43,6 +44,7 @@ def take_lane(ports: Ports, plan: Plan) -> Taken | Left:
     opened = ports.ledger.open()
     while True:
         _require_same_partitions(ports, opened.state, plan)
+        _require_same_range(opened.state, plan)
         if opened.state.paused:
             _publish_owed(ports, opened.state)
             return Left(opened.state, f"lane {plan.lane} is paused: {opened.state.pause_reason}")
@@ -64,6 +66,9 @@ def _started(plan: Plan, opened: Opened) -> RunStarted:
         takeover=opened.state.run_open,
         code_version=plan.code_version,
         partitions=plan.partitions,
+        range_from=plan.range.start,
+        range_to=plan.range.to,
+        range_partition=plan.range.partition,
     )
 
 
@@ -77,6 +82,16 @@ def _require_same_partitions(ports: Ports, lane: LaneState, plan: Plan) -> None:
             f"SOURCE_PARTITIONS: is {plan.partitions}, but pipeline {plan.pipeline} was read with {known}, and its "
             f"checkpoints mean nothing for other partitions: set it back to {known}, or let every lane finish, pause "
             "them, and start a pipeline of its own under another PIPELINE_ID with a SOURCE_START"
+        )
+
+
+def _require_same_range(lane: LaneState, plan: Plan) -> None:
+    """A lane's checkpoint means nothing for another range; a name stands for one range for good."""
+    known = Range(lane.range_from, lane.range_to, lane.range_partition)
+    if lane.partitions and known != plan.range:
+        raise ConfigurationError(
+            f"lane {plan.lane} is that of the range from {shown_cursor(known.start)} to {shown_cursor(known.to)} of "
+            f"partition {known.partition}: go on with that range, or choose another name for this one (--lane)"
         )
 
 

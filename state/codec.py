@@ -158,7 +158,7 @@ def encode_state(state: LaneState) -> dict[str, Any]:
     }
 
 
-_LATER = ("systemic", "paused", "pause_reason", "deaths", "partitions")
+_LATER = ("systemic", "paused", "pause_reason", "deaths", "partitions", "range_from", "range_to", "range_partition")
 """Fields that the first snapshots do not have: nothing of the kind was known then."""
 
 

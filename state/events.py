@@ -72,7 +72,9 @@ class Position:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted:
-    """A run took the lane. `trigger` is a label (the scheduler's tick, `cli`), never an identity."""
+    """A run took the lane. `trigger` is a label (the scheduler's tick, `cli`), never an identity. The range is what a
+    backfill's lane is for; a lane that follows its source has none.
+    """
 
     TYPE: ClassVar[str] = "run_started"
     run_id: str
@@ -80,6 +82,9 @@ class RunStarted:
     takeover: bool
     code_version: str
     partitions: int
+    range_from: str = field(default="", metadata=LATER)
+    range_to: str = field(default="", metadata=LATER)
+    range_partition: int = field(default=0, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

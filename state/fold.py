@@ -108,6 +108,10 @@ class LaneState:
     """Runs in a row that began at this checkpoint and ended without a word, none of them having settled anything."""
     partitions: int = 0
     """SOURCE_PARTITIONS of the newest run; 0 before the first."""
+    range_from: str = ""
+    range_to: str = ""
+    """Of a backfill's lane: the cursors between which it reads, of the source's partition `range_partition`."""
+    range_partition: int = 0
 
 
 def evolve(state: LaneState, event: Event, moment: Moment) -> LaneState:  # noqa: C901, PLR0911, PLR0912 - one a kind
@@ -120,8 +124,7 @@ def evolve(state: LaneState, event: Event, moment: Moment) -> LaneState:  # noqa
     """
     match event:
         case RunStarted():
-            deaths = state.deaths + state.run_open
-            return replace(state, run_id=event.run_id, run_open=True, deaths=deaths, partitions=event.partitions)
+            return _start(state, event)
         case BatchAttempted():
             return _attempt(state, event)
         case BatchCommitted():
@@ -174,6 +177,19 @@ def fold(state: LaneState, events: Iterable[Event], moment: Moment, head: str) -
 def leaps(events: Iterable[Event]) -> bool:
     """Tell whether the entry of these events may stand above a gap: a recovery does, above all that was published."""
     return any(isinstance(event, LaneRecovered) for event in events)
+
+
+def _start(state: LaneState, event: RunStarted) -> LaneState:
+    return replace(
+        state,
+        run_id=event.run_id,
+        run_open=True,
+        deaths=state.deaths + state.run_open,
+        partitions=event.partitions,
+        range_from=event.range_from,
+        range_to=event.range_to,
+        range_partition=event.range_partition,
+    )
 
 
 def _set_checkpoint(state: LaneState, event: CheckpointSet) -> LaneState:

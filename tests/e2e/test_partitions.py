@@ -35,8 +35,8 @@ def test_eight_processes_on_one_ledger_bring_the_whole_source_once(on_firestore:
     proof = prove(on_firestore.tables, "flights", *DAYS)
     assert proof.holds, proof.lines()
     assert sum(summary["rows_committed"] for summary in summaries) == proof.source == proof.view
-    assert shared.ingestor("ledger", "verify").code == 0
-    status = json.loads(shared.ingestor("status", "--json").out)
+    assert shared.here("ledger", "verify").code == 0
+    status = json.loads(shared.here("status", "--json").out)
     lanes = {lane["lane"]: lane for lane in status["lanes"]}
     assert sorted(lanes) == [str(number) for number in range(PARTITIONS)]
     assert all(lane["checkpoint"] and lane["lag_s"] is not None and lane["in_doubt"] == 0 for lane in lanes.values())
@@ -52,6 +52,6 @@ def test_a_partition_that_there_is_not_is_refused(
     shared = pipeline.with_env(
         SOURCE_URL=demo_api.source_url(partitions=2), SOURCE_PARTITIONS="2", CLOUD_RUN_TASK_INDEX=index
     )
-    done = shared.ingestor("run", *(("--partition", partition) if partition else ()))
+    done = shared.here("run", *(("--partition", partition) if partition else ()))
     assert done.code == 64
     assert line in done.err

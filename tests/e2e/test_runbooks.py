@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from ingestor import ddl
-from ingestor.cli import _exit_code, cli
+from ingestor.cli import cli, exit_code
 from ingestor.columns import columns_of
 from ingestor.config import load
 from ingestor.logs import configure
@@ -62,7 +62,7 @@ class World:
             os.environ.update(self.env)
             os.chdir(self.folder)
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                code = _exit_code(lambda: cli.main(list(arguments), standalone_mode=False))
+                code = exit_code(lambda: cli.main(list(arguments), standalone_mode=False))
         finally:
             os.chdir(here)
             os.environ.clear()

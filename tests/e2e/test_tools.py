@@ -11,7 +11,7 @@ from tests.e2e.conftest import Pipeline
 
 
 def _json(pipeline: Pipeline, *arguments: str, code: int = 0) -> Any:
-    done = pipeline.ingestor(*arguments, "--json")
+    done = pipeline.here(*arguments, "--json")
     assert done.code == code, done.err
     return json.loads(done.out.splitlines()[-1])
 
@@ -28,14 +28,14 @@ def test_a_run_is_proved_explained_and_mended_by_the_commands(pipeline: Pipeline
     assert (shown["run"]["status"], len(shown["batches"])) == ("complete", 2)
     batch_id = next(each["batch_id"] for each in shown["batches"] if each["rejected"])
     assert _json(small, "why", batch_id, "7")["verdict"].startswith("invisible: the record was rejected (encode)")
-    assert small.ingestor("why", batch_id, "8").out.startswith("visible: a row of a COMMITTED batch")
+    assert small.here("why", batch_id, "8").out.startswith("visible: a row of a COMMITTED batch")
     table = f"`{PROJECT}.{small.tables.dataset}.flights`"
     small.tables.query(f"DELETE FROM {table} WHERE _ingest_batch_id = '{batch_id}' AND _ingest_row_index = 8")  # noqa: S608 - ours
-    differing = small.ingestor("reconcile")
+    differing = small.here("reconcile")
     assert differing.code == 4
     assert "1 of 999 rows are missing" in differing.err
     assert [line["missing"] for line in differing.events("reconcile.difference")] == [1]
-    assert "missing: the ledger counts it" in small.ingestor("why", batch_id, "8").out
+    assert "missing: the ledger counts it" in small.here("why", batch_id, "8").out
     assert _json(small, "ledger", "rebuild") == {"mended": [], "differences": []}
 
 
@@ -55,23 +55,19 @@ def test_check_names_what_a_run_would_meet_and_writes_nothing(pipeline: Pipeline
     assert [each["what"] for each in found["findings"]] == ["ledger", "table", "bucket", "source", "records"]
     assert not list(pipeline.log_dir.glob("ledger*"))
     demo_api.admin(poison={"3": {"dep_time": "hunter2"}})
-    poisoned = pipeline.ingestor("check")
+    poisoned = pipeline.here("check")
     assert poisoned.code == 4
     assert "1 of 30 would be rejected for dep_time" in poisoned.out
     assert "hunter2" not in poisoned.out + poisoned.err
-    assert _without_table(pipeline).ingestor("check").code == 2
-    assert _without_source(pipeline).ingestor("check").code == 3
-    assert _without_source(_without_table(pipeline)).ingestor("check").code == 2
+    assert _without_table(pipeline).here("check").code == 2
+    assert _without_source(pipeline).here("check").code == 3
+    assert _without_source(_without_table(pipeline)).here("check").code == 2
     assert pipeline.count("flights") == 0
 
 
 @pytest.mark.parametrize("arguments", [("runs", "show", "none"), ("why", "none", "-1")])
 def test_what_is_not_known_is_said_in_one_line(pipeline: Pipeline, arguments: tuple[str, ...]) -> None:
     pipeline.apply_schema()
-    done = (
-        pipeline.ingestor(*arguments[:1], "--", *arguments[1:])
-        if arguments[0] == "why"
-        else pipeline.ingestor(*arguments)
-    )
+    done = pipeline.here(*arguments[:1], "--", *arguments[1:]) if arguments[0] == "why" else pipeline.here(*arguments)
     assert done.code == 3
     assert done.err.count("\n") == 1

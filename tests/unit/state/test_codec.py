@@ -82,6 +82,7 @@ EVENTS: list[Event] = [
     recovered("b1", "b2", forgotten=("b0",)),
     dataclasses.replace(finished(), isolate=True),
     discarded("b1", recovered=True),
+    dataclasses.replace(started(), range_from="1000", range_to="2500", range_partition=3),
 ]
 STATE = LaneState(
     version=9,
@@ -99,6 +100,9 @@ STATE = LaneState(
     pause_reason="the source is being moved",
     deaths=2,
     partitions=1,
+    range_from="1000",
+    range_to="2500",
+    range_partition=3,
 )
 
 
@@ -195,7 +199,15 @@ def test_a_snapshot_without_a_field_is_corrupt() -> None:
         decode_state(document)
 
 
-@pytest.mark.parametrize("later", [("systemic", "paused", "pause_reason"), ("deaths", "partitions")], ids=" ".join)
+@pytest.mark.parametrize(
+    "later",
+    [
+        ("systemic", "paused", "pause_reason"),
+        ("deaths", "partitions"),
+        ("range_from", "range_to", "range_partition"),
+    ],
+    ids=" ".join,
+)
 def test_a_snapshot_from_before_a_field_was_there_is_read(later: tuple[str, ...]) -> None:
     nothing = {name: getattr(LaneState(), name) for name in later}
     document = encode_state(dataclasses.replace(STATE, **nothing))
@@ -207,12 +219,16 @@ def test_a_snapshot_from_before_a_field_was_there_is_read(later: tuple[str, ...]
     ("silent", "saying", "later"),
     [
         (finished(), dataclasses.replace(finished(), isolate=True), "isolate"),
+        (started(), dataclasses.replace(started(), range_from="a"), "range_from"),
+        (started(), dataclasses.replace(started(), range_to="b"), "range_to"),
+        (started(), dataclasses.replace(started(), range_partition=3), "range_partition"),
         (discarded("b1"), discarded("b1", recovered=True), "recovered"),
     ],
 )
 def test_a_later_field_is_stored_only_when_it_says_something(silent: Event, saying: Event, later: str) -> None:
     assert later not in encode_event(silent)
-    assert encode_event(saying)[later] is True
+    assert encode_event(saying)[later] == getattr(saying, later)
+    assert decode_event(encode_event(saying)) == saying
 
 
 def test_a_stored_entry_without_a_field_is_corrupt() -> None:

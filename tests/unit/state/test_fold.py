@@ -3,6 +3,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from state.codec import decode_state, encode_state
 from state.errors import CorruptHistory
 from state.events import Event, Position
 from state.fold import LaneState, Moment, Statement, Systemic, fold
@@ -162,3 +163,11 @@ def test_a_history_that_cannot_be_is_refused(entries: list[list[Event]], message
 def test_an_entry_out_of_sequence_is_refused(version: int) -> None:
     with pytest.raises(CorruptHistory, match=f"entry {version} follows entry 1"):
         fold(folded([started()]), [heartbeat()], Moment(version, "r", T0_US), "h")
+
+
+def test_a_backfills_range_is_known_after_its_run_and_a_lane_that_follows_its_source_has_none() -> None:
+    plain = folded([started()])
+    assert (plain.range_from, plain.range_to, plain.range_partition) == ("", "", 0)
+    ranged = folded([dataclasses.replace(started(), range_from="a", range_to="b", range_partition=3)], [finished()])
+    assert (ranged.range_from, ranged.range_to, ranged.range_partition) == ("a", "b", 3)
+    assert decode_state(encode_state(ranged)) == ranged
