@@ -52,6 +52,8 @@ class SecretManager:
         self.accessed = 0
         self.refuse: grpc.StatusCode | None = None
         """What reading a version answers from now on; None: the version."""
+        self.damaged = False
+        """The checksum is not that of the payload."""
         self._grpc = grpc.server(ThreadPoolExecutor(4), handlers=[_Methods(self)], options=[("grpc.so_reuseport", 0)])
         self.host = f"{HOST}:{self._grpc.add_insecure_port(f'{HOST}:{port}')}"
         self._grpc.start()
@@ -86,7 +88,7 @@ class SecretManager:
             name, data = self._found(request.name)
             if name in self._disabled:
                 raise _Refused(grpc.StatusCode.FAILED_PRECONDITION, f"{name} is in DISABLED state")
-            payload = SecretPayload(data=data, data_crc32c=google_crc32c.value(data))
+            payload = SecretPayload(data=data, data_crc32c=google_crc32c.value(data) ^ int(self.damaged))
             return AccessSecretVersionResponse(name=name, payload=payload)
 
     def create(self, request: CreateSecretRequest) -> Secret:

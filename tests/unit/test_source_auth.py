@@ -183,6 +183,14 @@ def test_a_secret_that_cannot_be_read_is_one_line_with_the_remedy(
     assert api.seen == []
 
 
+def test_a_secret_that_arrives_damaged_is_not_used(secrets: SecretManager) -> None:
+    version = secrets.put(SECRET, CANARY)
+    secrets.damaged = True
+    with pytest.raises(SourceError, match="arrived damaged: run again") as raised:
+        read_secret(version, secrets.host)
+    assert CANARY not in str(raised.value)
+
+
 def test_versions_are_found_by_number_and_latest_and_a_disabled_one_is_refused(secrets: SecretManager) -> None:
     first, second = secrets.put(SECRET, "a"), secrets.put(SECRET, "b")
     assert [read_secret(name, secrets.host) for name in (first, second, f"{SECRET}/versions/latest")] == ["a", "b", "b"]
