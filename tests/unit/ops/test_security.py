@@ -371,3 +371,10 @@ def test_a_caller_who_asks_too_often_is_told_to_wait_and_others_are_not(issuer: 
     assert here.get(STATUS, headers=issuer.bearer(VIEWER)).status_code == 200
     changes = [here.post("/api/replay", {"reason": "r"}, headers=issuer.bearer()).status_code for _ in range(2)]
     assert changes == [202, 429]
+
+
+def test_a_view_without_a_role_is_refused_to_everybody() -> None:
+    here = office()
+    here.client.application.add_url_rule("/forgotten", view_func=lambda: "open")
+    assert here.get("/forgotten").status_code == 403
+    assert codes(here) == ["no_role"]
