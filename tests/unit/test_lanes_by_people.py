@@ -331,6 +331,19 @@ def test_what_an_aged_run_made_visible_is_hidden_and_read_again_though_its_docum
     assert all(len(times) == 1 for times in people.world.times.values())
 
 
+def test_a_batch_that_the_aged_run_carried_over_and_committed_is_hidden_and_read_again() -> None:
+    people = People(world_of(PAGES))
+    begin_and_die(people.world, "run-1", "page", "write")
+    second = begin_and_die(people.world, "run-2", "page", "append", "write")
+    second._publish(second.state.lane.outbox)
+    assert people.visible().total() == 2
+    aged(people)
+    assert people.recover().superseded == 1
+    assert people.visible().total() == 0
+    ends_right(people, "run-3")
+    assert people.visible() == people.world.records()
+
+
 def test_a_zombie_of_before_a_recovery_stands_below_it_whatever_it_still_publishes() -> None:
     people = People(world_of(PAGES))
     zombie = begin_and_die(people.world, "run-1", "page", "write", "append", "write")
