@@ -11,6 +11,7 @@ from typing import Any
 from flask import Blueprint, Flask, abort, g, render_template, request
 from werkzeug.wrappers import Response as Answer
 
+from ingestor.reconcile import worth_showing
 from ops import charts, failure_groups, page_filters, page_words
 from ops.auth import viewers
 from ops.flow import health, source_lanes
@@ -22,6 +23,7 @@ from state.journal import Document, page_key
 
 LISTED = 50
 """Lines of a list; the next page is a link, never a limit that nobody sees."""
+SHOWN_DIFFERENCES = 200
 blueprint = Blueprint("pages", __name__)
 View = str | Answer | tuple[str, int]
 
@@ -110,6 +112,24 @@ def run(run_id: str) -> View:
         abort(404, f"run {run_id} is not known; it may have aged out of the ledger")
     batches = service().journal.list_batches(page_filters.Filters(run=run_id).query(), limit=LISTED + 1)
     return render_template("run.html", run=_with_duration(found), batches=batches[:LISTED], more=len(batches) > LISTED)
+
+
+@blueprint.get("/reconcile")
+@viewers
+def reconciled() -> View:
+    """Compare ledger and table, when asked to: it costs a query of BigQuery."""
+    since = request.args.get("since", "").strip()
+    try:
+        since_us = page_filters.instant(since)
+    except ValueError as error:
+        return render_template("reconcile.html", since=since, problem=str(error)), 400
+    if since_us is None:
+        return render_template("reconcile.html", since=since or "24h")
+    found = service().reconcile(since_us)
+    worth = sorted(worth_showing(found), key=lambda each: not each.problems)
+    return render_template(
+        "reconcile.html", since=since, found=found, shown=worth[:SHOWN_DIFFERENCES], worth=len(worth)
+    )
 
 
 @blueprint.get("/audit")

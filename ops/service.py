@@ -18,6 +18,7 @@ from state.ledger import LaneLedger
 
 if TYPE_CHECKING:
     from ingestor.lane_control import LaneControl
+    from ingestor.reconcile import Reconciliation
     from ingestor.replay import Replayer
 
 EXTENSION = "ingestor"
@@ -34,9 +35,11 @@ class Service:
         *,
         open_replayer: "Callable[[], Replayer] | None" = None,
         open_control: "Callable[[], AbstractContextManager[LaneControl]] | None" = None,
+        reconcile: "Callable[[int | None], Reconciliation] | None" = None,
     ) -> None:
-        """Take the configuration; `open_replayer` and `open_control` stand in for the configured ones in tests."""
+        """Take the configuration; what is handed in beside it stands in for the configured in tests."""
         self.config, self.log = config, log
+        self.reconcile = reconcile or self._configured_reconcile
         self.lane_control = open_control or self._configured_control
         self._lock = threading.RLock()
         self._open_replayer = open_replayer or self._configured
@@ -53,6 +56,11 @@ class Service:
 
         with open_control(self.config, self.journal, self.log) as ports:
             yield ports.control
+
+    def _configured_reconcile(self, since_us: int | None) -> "Reconciliation":
+        from ingestor.views import reconciliation_of  # noqa: PLC0415 - likewise
+
+        return reconciliation_of(self.config, self.journal, self.log, since_us)
 
     @property
     def replayer(self) -> "Replayer":

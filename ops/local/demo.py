@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ingestor.tables import Tables
 from ops.local.flights import JANUARY, records
+from ops.local.operators import UNTIL, OperatorsPages, leave_failures
 from ops.local.process import LOCAL, ROOT, ServiceError
 from ops.local.proof import prove
 from ops.local.stack import BUCKET, DATASET, PROJECT, TABLE, LocalStack
@@ -54,7 +55,7 @@ class Demo:
 
     def __init__(self, stack: LocalStack, storage_write: StorageWrite) -> None:
         self._stack, self._storage_write = stack, storage_write
-        self._env = {
+        self.env = {
             **os.environ,
             **stack.env,
             **RUN_SETTINGS,
@@ -73,7 +74,7 @@ class Demo:
         self._storage_write.play([REFUSAL])
         self._run()
         say("Run 2: the source has all of January; the run is killed with SIGKILL in the middle")
-        self._stack.demo_api.admin(visible=None, poison={})
+        self._stack.demo_api.admin(visible=len(records(*JANUARY)), poison={})
         self._killed_run()
         say("Run 3: resumes where the ledger says (--takeover: nobody waits for the dead run to grow stale)")
         self._run("--takeover")
@@ -90,6 +91,10 @@ class Demo:
         self._ingestor("ledger", "verify")
         say("The proof")
         return self._proof()
+
+    def leave_failures(self) -> None:
+        """Go on as a real source does, and leave what failed to whoever opens the pages."""
+        leave_failures(self.env, self._stack.demo_api, self._storage_write, len(records(*JANUARY)))
 
     def _proof(self) -> bool:
         with Tables(PROJECT, DATASET, self._stack.bigquery.rest_host) as tables:
@@ -111,11 +116,11 @@ class Demo:
 
     def _output(self, *arguments: str) -> str:
         return subprocess.run(
-            [*_command(), *arguments], env=self._env, check=True, stdout=subprocess.PIPE
+            [*_command(), *arguments], env=self.env, check=True, stdout=subprocess.PIPE
         ).stdout.decode()
 
     def _ingestor(self, *arguments: str) -> None:
-        done = subprocess.run([*_command(), *arguments], env=self._env, check=False)
+        done = subprocess.run([*_command(), *arguments], env=self.env, check=False)
         if done.returncode:
             raise DemoFailed(f"`ingestor {' '.join(arguments)}` ended with {done.returncode}")
 
@@ -125,7 +130,7 @@ class Demo:
         path = LOCAL / "logs" / f"demo-run-{self._runs}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as log:
-            return subprocess.Popen([*_command(), "run", *arguments], env=self._env, stdout=log), path
+            return subprocess.Popen([*_command(), "run", *arguments], env=self.env, stdout=log), path
 
     def _run(self, *arguments: str) -> None:
         process, path = self._start_run(arguments)
@@ -153,7 +158,8 @@ def main() -> int:
     arguments = parser.parse_args()
     started = time.monotonic()
     try:
-        stack = LocalStack(firestore=False if arguments.sqlite else None)
+        until = UNTIL if arguments.keep else JANUARY[1]
+        stack = LocalStack(end=until, firestore=False if arguments.sqlite else None)
         if stack.notice:
             say(stack.notice)
         say("Start the local stack")
@@ -163,10 +169,13 @@ def main() -> int:
         return 1
     try:
         with StorageWrite(forward=stack.bigquery.grpc_host) as storage_write:
-            holds = Demo(stack, storage_write).play()
-        _say_where(stack, time.monotonic() - started)
-        if arguments.keep:
-            _keep(stack)
+            demo = Demo(stack, storage_write)
+            holds = demo.play()
+            _say_where(stack, time.monotonic() - started)
+            if arguments.keep:
+                say("More runs, with failures left in them for the operators' pages")
+                demo.leave_failures()
+                _keep(stack, demo.env)
     except DemoFailed as error:
         print(f"\nThe demo failed: {error}", file=sys.stderr)
         return 1
@@ -188,13 +197,15 @@ def _say_where(stack: LocalStack, seconds: float) -> None:
     print(f"logs     {_shown(LOCAL / 'logs')}/demo-run-*.jsonl; the services' own beside them")
 
 
-def _keep(stack: LocalStack) -> None:
+def _keep(stack: LocalStack, env: Mapping[str, str]) -> None:
     path = stack.write_env()
-    say(f"The stack stays up: `source {_shown(path)}` in another terminal; Ctrl-C here stops all")
-    try:
-        signal.pause()
-    except KeyboardInterrupt:
-        print("\nstopped")
+    with OperatorsPages(env) as pages:
+        say(f"The operators' pages: {pages.url}")
+        print(f"The stack stays up: `source {_shown(path)}` in another terminal; Ctrl-C here stops all", flush=True)
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            print("\nstopped")
 
 
 def _key(flight: Mapping[str, object]) -> tuple[object, ...]:

@@ -17,6 +17,7 @@ from ingestor.config import Config, load
 from ingestor.lane_control import ControlPorts, LaneControl
 from ingestor.logs import Log, configure
 from ingestor.outcome import answered
+from ingestor.reconcile import BatchBooks, Reconciliation
 from ops.service import Service
 from ops.web import create_app
 from state.ledger import LaneLedger
@@ -80,9 +81,31 @@ def _batch(number: int) -> Batch:
 def app_of(site: Site, configured: Config, callers: Callers | None = None) -> Flask:
     log = configure("ingestor", PIPELINE, stream=io.StringIO())
     service = Service(
-        configured, log, open_replayer=site.desk.replayer, open_control=lambda: nullcontext(_control(site.desk, log))
+        configured,
+        log,
+        open_replayer=site.desk.replayer,
+        open_control=lambda: nullcontext(_control(site.desk, log)),
+        reconcile=lambda since_us: _books(site, since_us),
     )
     return create_app(service=service, callers=callers)
+
+
+def _books(site: Site, since_us: int | None) -> Reconciliation:
+    """A batch whose rows are doubled, which is normal, and one that lacks some, which is not."""
+    fine = BatchBooks(
+        batch_id=site.committed, lane="0", status="COMMITTED", rows=50, table_rows=60, table_distinct=50, doubled=10
+    )
+    short = BatchBooks(
+        batch_id=site.with_records,
+        lane="0",
+        status="COMMITTED",
+        rows=2,
+        table_rows=1,
+        table_distinct=1,
+        missing=1,
+        problems=("1 of 2 rows is missing",),
+    )
+    return Reconciliation(since_us or 0, (fine, short))
 
 
 def _control(desk: Desk, log: Log) -> LaneControl:

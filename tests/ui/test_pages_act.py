@@ -178,6 +178,16 @@ def test_a_lane_is_paused_with_a_reason_and_resumed(site: Site, opened: Opened, 
     expect(page.get_by_role("cell", name="resumed")).to_be_visible()
 
 
+def test_a_reconciliation_names_the_batch_that_differs_first(site: Site, opened: Opened) -> None:
+    page = opened(f"{site.url}/reconcile")
+    page.get_by_role("button", name="Compare").click()
+    expect(page.get_by_role("heading", name="1 batch differ")).to_be_visible()
+    expect(page.locator("tbody tr").first).to_contain_text("1 of 2 rows is missing")
+    page.get_by_role("link", name=site.with_records[:12]).click()
+    page.get_by_role("link", name="Back").click()
+    assert page.url == f"{site.url}/reconcile?since=24h"
+
+
 class _Viewer(Callers):
     """Everybody is somebody who may only look."""
 

@@ -22,6 +22,8 @@ PAGES: dict[str, Callable[[Site], str]] = {
     "bulk replays": lambda _: "/receipts",
     "runs": lambda _: "/runs",
     "run": lambda _: "/runs/run-1",
+    "reconcile": lambda _: "/reconcile",
+    "reconciled": lambda _: "/reconcile?since=24h",
     "audit": lambda _: "/audit",
     "nothing there": lambda _: "/batches/unknown",
 }
