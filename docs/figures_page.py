@@ -31,7 +31,7 @@ FIGURES_HEAD = """<!-- Written by `make docs` from bench/results/latest.json; ru
 
 Measured by `make bench` on a machine of the kind named under each table; ratios are of one run, medians of several
 rounds. What each way does stands in [bench/baseline.py](../bench/baseline.py); how it was reached, and what was tried
-and left, in `performance.md`.
+and left, in [performance.md](performance.md).
 """
 
 COST_HEAD = f"""<!-- Written by `make docs` from ingestor/cost.py; change that, not this file. -->
