@@ -42,6 +42,8 @@ def batch_queries() -> Iterator[BatchQuery]:
 LISTS: Mapping[str, Callable[[FirestoreJournal], object]] = {
     "list_batches": lambda journal: [journal.list_batches(query, limit=1) for query in batch_queries()],
     "count_batches": lambda journal: [journal.count_batches(query) for query in batch_queries() if not query.after],
+    "count_open_records": lambda journal: journal.count_open_records(),
+    "list_open_records": lambda journal: [journal.list_open_records(limit=1, after=after) for after in (None, KEY)],
     "list_receipts": lambda journal: [journal.list_receipts(limit=1, after=after) for after in (None, KEY)],
     "list_runs": lambda journal: [
         journal.list_runs(limit=1, **some) for some in subsets({"lane": "0", "status": "failed", "before": "r"})

@@ -208,7 +208,7 @@ def test_an_answer_that_never_changes_is_bounded_and_ends_as_the_table_says(tria
     dead = trial.pipeline.batches("DEAD_LETTERED")
     if rule.action is Action.HALVE:
         assert (summary["status"], summary["rows_rejected"], dead) == ("complete", RECORDS, [])
-        assert all("fits no request" in record.rejection.reason for _, record in trial.pipeline.rejected())
+        assert all("cannot be sent alone" in record.rejection.reason for _, record in trial.pipeline.rejected())
         trial.nothing_is_lost_or_seen_twice()
         return
     final = rule.action if rule.action in {Action.BATCH_FAILURE, Action.SYSTEMIC} else rule.spent

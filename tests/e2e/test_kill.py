@@ -40,6 +40,7 @@ def kill_at(pipeline: Pipeline, seconds: float) -> bool:
 
 
 @pytest.mark.firestore
+@pytest.mark.timeout(max(900, 60 * KILLS))  # ten kills and their repairs take a minute or two, more on a busy machine
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_a_run_killed_at_a_random_instant_is_made_good_by_the_next(on_firestore: Pipeline, group: int) -> None:
     chance = random.Random(SEED + group)  # noqa: S311 - a seeded choice of instants
