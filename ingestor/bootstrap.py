@@ -27,6 +27,7 @@ from ingestor.messages import descriptor_of, message_class
 from ingestor.ports import FOLLOWS, Healing, Isolated, KeepAlive, Plan, Ports, Range
 from ingestor.progress import Progress
 from ingestor.run import Run
+from ingestor.standing import standing
 from state.fold import LaneState
 from state.journal import Journal
 from state.ledger import LaneLedger
@@ -155,6 +156,7 @@ class RunBuilder:
             clock=self._clock,
             log=self._log,
             observe=observe,
+            standing=lambda: standing(self._journal, self._lane, self._clock.now_us()),
             close=client.transport.close,
         )
         return Run(ports, self._plan(takeover=takeover, trigger=trigger))

@@ -91,7 +91,7 @@ class Fields(TypedDict, total=False):
     lag_s: float | None
     in_doubt: int
     oldest_in_doubt_s: float | None
-    dead_lettered_open: int
+    dead_lettered_open: int | None
     balanced: bool
     cursor: str | None
     records: int

@@ -90,6 +90,8 @@ class Ports:
     partitions_of_others: Callable[[], int] = lambda: 0
     isolate: Callable[[int, Encode], Isolated] | None = None
     observe: Callable[[Progress], None] = lambda _: None
+    standing: Callable[[], Mapping[str, Any]] = dict
+    """`lag_s` and `dead_lettered_open` for the run's last log line; asked once, when the run is over; never raises."""
     close: Callable[[], None] = lambda: None
     """Releases the clients behind the ports; called once, when the run is over, however it ended."""
 

@@ -194,6 +194,7 @@ class Run:
             checkpoint=checkpoint.cursor if checkpoint else None,
             in_doubt=len(state.lane.unsettled),
             oldest_in_doubt_s=None if oldest_us is None else (self._ports.clock.now_us() - oldest_us) / 1e6,
+            **self._ports.standing(),
         )
         if state.failure and error is None:
             error = IngestorError(state.failure)
