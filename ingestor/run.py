@@ -44,6 +44,7 @@ from ingestor.signals import (
     Ticked,
     WriteEntry,
 )
+from ingestor.standing import UNKNOWN
 from ingestor.summary import run_summary, skipped_summary, storable
 from ingestor.taking import Left, Taken, take_lane
 from ingestor.workers import Signals, Thread, Worker, Workers
@@ -194,7 +195,8 @@ class Run:
             checkpoint=checkpoint.cursor if checkpoint else None,
             in_doubt=len(state.lane.unsettled),
             oldest_in_doubt_s=None if oldest_us is None else (self._ports.clock.now_us() - oldest_us) / 1e6,
-            **self._ports.standing(),
+            # A ledger that did not take the run's end is not asked: the process may have seconds left.
+            **(UNKNOWN if state.lane.run_open else self._ports.standing()),
         )
         if state.failure and error is None:
             error = IngestorError(state.failure)

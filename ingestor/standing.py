@@ -9,6 +9,9 @@ OPEN = ("DEAD_LETTERED", "REPLAYING")
 """Batches that wait for a person."""
 
 
+UNKNOWN: dict[str, Any] = {"lag_s": None, "dead_lettered_open": None}
+
+
 def standing(journal: Journal, lane: str, now_us: int) -> dict[str, Any]:
     """Return `lag_s` and `dead_lettered_open`; both are None when the ledger does not answer.
 
@@ -19,6 +22,6 @@ def standing(journal: Journal, lane: str, now_us: int) -> dict[str, Any]:
         complete = journal.list_runs(lane=lane, status="complete", limit=1)
         dead = sum(journal.count_batches(BatchQuery(status=name)) for name in OPEN)
     except LedgerError:
-        return {"lag_s": None, "dead_lettered_open": None}
+        return UNKNOWN
     lag_s = (now_us - complete[0]["started_at_us"]) / 1e6 if complete else None
     return {"lag_s": lag_s, "dead_lettered_open": dead}
