@@ -33,8 +33,12 @@ proto: .venv/.installed ## Compile every proto/*.proto with the pinned protoc
 demo: stack ## Show the whole job on this machine, a crash included, and prove the result
 	@$(BIN)/python -m ops.local.demo
 
-dev: stack ## The demo, then keep the local stack up
+dev: stack ## The demo, then the operators' pages on its data, with failures left in it
 	@$(BIN)/python -m ops.local.demo --keep
+
+screenshots: stack ## Take the pictures of docs/images of what `make dev` shows; needs Chromium
+	@bash ops/ci/browser.sh
+	@$(BIN)/python -m ops.local.demo --screenshots
 
 test: stack ## Run the tests, emulators included; without Java those that need Firestore are skipped, with a notice
 	@[ "$${REQUIRE_EMULATORS:-}" != 1 ] || bash ops/ci/browser.sh
@@ -82,4 +86,4 @@ lock: setup ## Resolve the dependencies anew and write the lock files
 	@$(LOCK) pyproject.toml -o requirements/runtime.txt
 	@for each in bqemulator build checkov peers supply; do $(LOCK) requirements/$$each.in -o requirements/$$each.txt; done
 
-.PHONY: help setup stack demo dev proto lock test test-long check check-deployment explore bench docs
+.PHONY: help setup stack demo dev screenshots proto lock test test-long check check-deployment explore bench docs

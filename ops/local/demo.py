@@ -20,6 +20,7 @@ from ops.local.flights import JANUARY, records
 from ops.local.operators import UNTIL, OperatorsPages, leave_failures
 from ops.local.process import LOCAL, ROOT, ServiceError
 from ops.local.proof import prove
+from ops.local.screenshots import take
 from ops.local.stack import BUCKET, DATASET, PROJECT, TABLE, LocalStack
 from ops.local.storage_write import StorageWrite
 
@@ -153,12 +154,15 @@ class Demo:
 def main() -> int:
     """Play the demo and say where things are."""
     parser = argparse.ArgumentParser(prog="python -m ops.local.demo")
-    parser.add_argument("--keep", action="store_true", help="keep the stack up until Ctrl-C")
+    parser.add_argument("--keep", action="store_true", help="leave failures, show the pages, stay up until Ctrl-C")
+    parser.add_argument("--screenshots", action="store_true", help="as --keep, but take pictures of the pages and end")
     parser.add_argument("--sqlite", action="store_true", help="keep the ledger in SQLite although Firestore is there")
     arguments = parser.parse_args()
+    goes_on = arguments.keep or arguments.screenshots
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     started = time.monotonic()
     try:
-        until = UNTIL if arguments.keep else JANUARY[1]
+        until = UNTIL if goes_on else JANUARY[1]
         stack = LocalStack(end=until, firestore=False if arguments.sqlite else None)
         if stack.notice:
             say(stack.notice)
@@ -172,13 +176,16 @@ def main() -> int:
             demo = Demo(stack, storage_write)
             holds = demo.play()
             _say_where(stack, time.monotonic() - started)
-            if arguments.keep:
+            if goes_on:
                 say("More runs, with failures left in them for the operators' pages")
                 demo.leave_failures()
-                _keep(stack, demo.env)
-    except DemoFailed as error:
+                _show_pages(stack, demo.env, pictures=arguments.screenshots)
+    except (DemoFailed, ServiceError) as error:
         print(f"\nThe demo failed: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nstopped")
+        return 0 if goes_on else 130
     finally:
         stack.stop()
     return 0 if holds else 1
@@ -197,15 +204,17 @@ def _say_where(stack: LocalStack, seconds: float) -> None:
     print(f"logs     {_shown(LOCAL / 'logs')}/demo-run-*.jsonl; the services' own beside them")
 
 
-def _keep(stack: LocalStack, env: Mapping[str, str]) -> None:
+def _show_pages(stack: LocalStack, env: Mapping[str, str], *, pictures: bool) -> None:
+    """Take the pictures of the pages, or show them until Ctrl-C."""
     path = stack.write_env()
     with OperatorsPages(env) as pages:
         say(f"The operators' pages: {pages.url}")
+        if pictures:
+            for taken in take(pages.url):
+                print(f"{_shown(taken)}: {taken.stat().st_size:,} bytes")
+            return
         print(f"The stack stays up: `source {_shown(path)}` in another terminal; Ctrl-C here stops all", flush=True)
-        try:
-            signal.pause()
-        except KeyboardInterrupt:
-            print("\nstopped")
+        signal.pause()
 
 
 def _key(flight: Mapping[str, object]) -> tuple[object, ...]:

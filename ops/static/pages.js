@@ -16,7 +16,7 @@
       legend: { live: true },
       cursor: { y: false },
       scales: { x: { range: (_, from, to) => { const edge = Math.max((to - from) * 0.03, 60); return [from - edge, to + edge]; } }, y: { range: (_, __, most) => [0, (most || 1) * 1.08] } },
-      axes: [{ ...axis, values: (_, ticks, __, ___, step) => ticks.map((at) => stamp(at).slice(...(step < 86400 ? [11, 16] : [5, 10]))) }, { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => tick.toLocaleString("en")) }],
+      axes: [{ ...axis, values: (_, ticks, __, ___, step) => ticks.map((at) => (at % 60 ? "" : stamp(at).slice(...(step < 86400 ? [11, 16] : [5, 10])))) }, { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => tick.toLocaleString("en")) }],
       series: [
         { label: "started (UTC)", value: (_, at) => (at == null ? "" : stamp(at)) },
         { label: data.unit, fill: css("--c-complete"), stroke: css("--c-complete"), paths: bars, points: { show: false },
