@@ -77,6 +77,17 @@ def unfit(error: ValidationError) -> Response:
 
 
 @blueprint.before_request
+def _take_each_parameter_once() -> None:
+    """Refuse a parameter of the query that stands there twice: one of the two would be ignored, and nobody told."""
+    found = [
+        {"where": name, "what": "is given more than once"} for name, values in request.args.lists() if len(values) > 1
+    ]
+    if found:
+        text = "; ".join(f"{each['where']}: {each['what']}" for each in found)
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, text[:1000], errors=found[:50])
+
+
+@blueprint.before_request
 def _take_json() -> None:
     """Refuse a body that is no JSON object before a view sees it; no body at all is the view's to judge."""
     if request.method != "POST" or not request.get_data():

@@ -26,7 +26,7 @@ from ops.api_requests import (
     RunsQuery,
 )
 from ops.auth import refusals
-from ops.masking import hides, masked
+from ops.masking import masked, reason_shown
 from ops.problems import Problem
 from ops.service import service
 from state.errors import Refused
@@ -168,7 +168,7 @@ def api_records(path: BatchPath, query: PlaceQuery) -> Response:
             row_index=each.record.index,
             state=each.state,
             stage=each.record.rejection.stage,
-            reason="(hidden)" if hides(each.record.rejection.field, names) else each.record.rejection.reason,
+            reason=reason_shown(each.record.rejection.reason, each.record.rejection.field, names),
             field=each.record.rejection.field,
             record=masked(each.record.record, names),
         )

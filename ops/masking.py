@@ -1,6 +1,7 @@
 """Fields of `MASK_FIELDS` are not shown on operators' pages, nor by the API: their values stay in the bucket.
 
-A name hides the field of that name at any depth; a dotted path hides what stands there. A repair sends the mask back
+A name hides the field of that name at any depth; a dotted path hides what stands there. Both hide a field by its name
+in the .proto (`tail_num`) and in JSON (`tailNum`) alike, because a record may use either. A repair sends the mask back
 for what it left alone, and the original's value is put in its place before it is encoded.
 """
 
@@ -9,7 +10,11 @@ from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
+from ingestor.outcome import normalised
+
 MASK = "•••"
+HIDDEN = "(hidden)"
+"""Stands for a reason that may quote a hidden value."""
 
 
 def masked(value: Any, names: Sequence[str]) -> Any:  # noqa: ANN401 - any JSON value
@@ -24,10 +29,23 @@ def unmasked(value: Any, original: Any, names: Sequence[str]) -> Any:  # noqa: A
 
 def hides(field: str | None, names: Sequence[str]) -> bool:
     """Whether a field, named by its path (`a.b[3].c`), is hidden, lies within what is, or holds what is."""
-    path = re.sub(r"\[\d*\]", "", field or "")
+    path = _in_json(re.sub(r"\[\d*\]", "", field or ""))
     if not path:
         return False
-    return any(name in path.split(".") or _is_within(path, name) or _is_within(name, path) for name in names)
+    hidden = [_in_json(name) for name in names]
+    return any(name in path.split(".") or _is_within(path, name) or _is_within(name, path) for name in hidden)
+
+
+def reason_shown(reason: str, field: str | None, names: Sequence[str]) -> str:
+    """Return a rejection's reason as it may be shown: not at all if its field is hidden, because it may quote it."""
+    if hides(field, names):
+        return HIDDEN
+    return reason if field else error_shown(reason, names)
+
+
+def error_shown(message: str, names: Sequence[str]) -> str:
+    """Return an error that may quote any field's value as it may be shown: with hidden fields, without those values."""
+    return normalised(message) if names else message
 
 
 def _is_within(path: str, above: str) -> bool:
@@ -35,7 +53,20 @@ def _is_within(path: str, above: str) -> bool:
 
 
 def _is_hidden(name: str, path: str, names: Sequence[str]) -> bool:
-    return name in names or f"{path}{name}" in names
+    asked = {_in_json(name), _in_json(f"{path}{name}")}
+    return any(_in_json(hidden) in asked for hidden in names)
+
+
+def _in_json(path: str) -> str:
+    """Return a name or dotted path as protobuf spells it in JSON; one that is spelt so stays."""
+    return re.sub(r"_+([^._]?)", lambda found: found[1].upper(), path)
+
+
+def _before(name: str, original: Mapping[str, Any]) -> str | None:
+    """Return the original's name of a field, which a repair may spell the other way; None: it has none."""
+    if name in original:
+        return name
+    return next((each for each in original if _in_json(each) == _in_json(name)), None)
 
 
 def _masked(value: Any, names: Sequence[str], path: str) -> Any:  # noqa: ANN401 - likewise
@@ -52,9 +83,9 @@ def _masked(value: Any, names: Sequence[str], path: str) -> Any:  # noqa: ANN401
 def _unmasked(value: Any, original: Any, names: Sequence[str], path: str) -> Any:  # noqa: ANN401 - likewise
     if isinstance(value, dict) and isinstance(original, Mapping):
         return {
-            name: original[name]
-            if each == MASK and name in original and _is_hidden(name, path, names)
-            else _unmasked(each, original.get(name), names, f"{path}{name}.")
+            name: original[before]
+            if (before := _before(name, original)) is not None and each == MASK and _is_hidden(name, path, names)
+            else _unmasked(each, None if before is None else original[before], names, f"{path}{name}.")
             for name, each in value.items()
         }
     if isinstance(value, list) and isinstance(original, list):

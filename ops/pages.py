@@ -15,6 +15,7 @@ from ingestor.reconcile import worth_showing
 from ops import charts, failure_groups, page_filters, page_words
 from ops.auth import viewers
 from ops.flow import health, source_lanes
+from ops.masking import error_shown
 from ops.service import service
 from ops.strip import counted
 from ops.timeline import audit
@@ -35,6 +36,7 @@ def install(app: Flask) -> None:
     del pages_acting, pages_batches, pages_records, pages_replays
     app.register_blueprint(blueprint)
     app.jinja_env.filters.update(page_words.FILTERS)
+    app.jinja_env.filters["error"] = lambda message: error_shown(message or "", service().config.mask_fields)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.context_processor(_everywhere)
 

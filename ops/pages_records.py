@@ -8,11 +8,10 @@ from flask import Response, abort, redirect, render_template, request
 
 from ingestor.decode import Undecodable, decode
 from ingestor.errors import IngestorError
-from ingestor.outcome import normalised
 from ingestor.repair import OpenRecord, Repaired
 from ops import actions, page_filters
 from ops.auth import acting_email, operators, viewers
-from ops.masking import hides, masked, unmasked
+from ops.masking import masked, reason_shown, unmasked
 from ops.pages import LISTED, View, blueprint
 from ops.pages_batches import known
 from ops.service import service
@@ -76,13 +75,12 @@ def _page(
 
 def _shown(each: OpenRecord) -> dict[str, Any]:
     names, rejection = service().config.mask_fields, each.record.rejection
-    hidden = bool(names) and (not rejection.field or hides(rejection.field, names))
     return {
         "index": each.record.index,
         "state": each.state,
         "stage": rejection.stage,
         "field": rejection.field,
-        "reason": normalised(rejection.reason) if hidden else rejection.reason,
+        "reason": reason_shown(rejection.reason, rejection.field, names),
         "record": masked(each.record.record, names),
     }
 

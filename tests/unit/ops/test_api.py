@@ -244,6 +244,15 @@ def test_rejected_records_are_listed_tried_repaired_and_discarded() -> None:
     assert (failed.json["status"], failed.json["receipt"]) == ("failed", "")
 
 
+@pytest.mark.parametrize("rule", ["status", "reconcile", "runs", "batches", "receipts", f"batches/{'0' * 32}/rows"])
+@pytest.mark.parametrize("query", ["limit=1&limit=2", "lane=a&lane=a", "since=&since=1h"])
+def test_a_parameter_that_is_given_twice_is_refused(rule: str, query: str) -> None:
+    here = office(None)
+    refused = here.get(f"/api/{rule}?{query}")
+    assert (refused.status_code, refused.mimetype) == (422, "application/problem+json")
+    assert refused.json["errors"] == [{"where": query.split("=", maxsplit=1)[0], "what": "is given more than once"}]
+
+
 def test_masked_fields_are_hidden_everywhere_and_survive_a_repair() -> None:
     here, batch_id = with_rejected(MASK_FIELDS="dep_time,month")
     records = here.get(f"/api/batches/{batch_id}/records")
