@@ -68,7 +68,7 @@ def home() -> View:
         health=found,
         counted=counted(found.strip),
         charts=[(chart, charts.as_json(chart)) for chart in drawn],
-        groups=failure_groups.groups(service().journal, limit=5),
+        groups=failure_groups.newest(service().journal, limit=5),
     )
 
 

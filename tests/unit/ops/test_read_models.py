@@ -1,12 +1,13 @@
 """What pages read: failures by cause, what happened to a batch, what people did, charts; each with bounded reads."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from ingestor.outcome import answered
 from ops import charts
-from ops.failure_groups import groups
+from ops.failure_groups import groups, newest
 from ops.timeline import AUDIT_PAGE, WINDOW, audit, timeline
 from state.events import Paused
 from state.journal import Document
@@ -57,6 +58,42 @@ def test_what_was_replayed_or_discarded_is_in_no_group() -> None:
     desk.replayer().discard(first, actor="ann", reason="test")
     desk.replayer().replay(second, actor="ann", reason="test")
     assert groups(desk.journal).items == ()
+
+
+class _Asked:
+    """A journal that notes which questions it was asked, and of how much."""
+
+    def __init__(self, journal: Any) -> None:
+        self._journal, self.asked = journal, list[tuple[str, int | None]]()
+
+    def __getattr__(self, name: str) -> Any:
+        def noted(*arguments: Any, **more: Any) -> Any:
+            self.asked.append((name, more.get("limit")))
+            return getattr(self._journal, name)(*arguments, **more)
+
+        return noted
+
+
+@pytest.mark.parametrize(
+    ("looked_at", "counts", "of_newest"),
+    [(2, [2], 2), (4, [3, 1], 4), (5, [3, 2], 5), (6, [3, 2], 0)],
+    ids=["the newest cause only", "some of an older one", "exactly all", "fewer than asked for"],
+)
+def test_the_first_page_names_causes_with_one_question_of_a_stated_bound(
+    looked_at: int, counts: list[int], of_newest: int
+) -> None:
+    desk = Desk()
+    lane = desk.lane()
+    for number in range(2):
+        lane.dead(batch_of([flight(number)], start=f"p{number}"), DENIED, kind="systemic")
+    many = [lane.dead(batch_of([flight(number)], start=f"p{number}")) for number in range(2, 5)]
+    journal: Any = _Asked(desk.journal)
+    found = newest(journal, limit=5, looked_at=looked_at)
+    assert journal.asked == [("list_batches", looked_at)]
+    assert [group.batches for group in found.items] == counts
+    assert found.of_newest == of_newest
+    assert found.items[0] == replace(groups(desk.journal).items[0], batches=counts[0])
+    assert found.items[0].example == many[-1]
 
 
 # What happened to a batch
