@@ -3,18 +3,21 @@
 import io
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from ingestor.bootstrap import open_journal, open_ledger
 from ingestor.callers import Callers
 from ingestor.certificates import Certificates
 from ingestor.errors import ConfigurationError
 from ingestor.logs import configure
 from ingestor.triggers import LONGEST_LABEL, trace, trigger
 from ingestor.web import create_app
+from state.events import Paused
 from tests.tokens import AUDIENCE, INVOKER, OPERATOR, Issuer
 from tests.unit.ops.apps import config
 
@@ -64,6 +67,23 @@ def test_a_partition_that_does_not_exist_is_refused_in_words(
     answer = client.post("/run", query_string={"partition": partition}, headers=issuer.bearer(INVOKER))
     assert (answer.status_code, answer.mimetype) == (400, "application/problem+json")
     assert "of 1: they are numbered from 0" in answer.get_json()["detail"]
+
+
+def test_a_partition_is_run_on_the_lane_of_its_number(log: io.StringIO, tmp_path: Path) -> None:
+    settings = {
+        "LEDGER": f"sqlite:///{tmp_path / 'ledger.db'}",
+        "SOURCE_URL": "http://127.0.0.1:1/{partition}",
+        "SOURCE_PARTITIONS": "3",
+        **dict.fromkeys(("STORAGE_EMULATOR_HOST", "BIGQUERY_STORAGE_EMULATOR_HOST"), "127.0.0.1:1"),
+    }
+    journal = open_journal(config(**settings))
+    lane = open_ledger(config(**settings), journal, "2")
+    lane.open()
+    lane.append([Paused(actor="me", reason="a test")], run_id="me")
+    journal.close()
+    answer = app_with(log, **settings).test_client().post("/run?partition=2")
+    summary = answer.get_json()
+    assert (answer.status_code, summary["status"], summary["lane"]) == (200, "skipped", "2")
 
 
 def test_health_is_for_everybody_and_tells_nothing(client: FlaskClient) -> None:
