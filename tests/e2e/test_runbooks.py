@@ -26,6 +26,7 @@ from ingestor.config import load
 from ingestor.logs import configure
 from ingestor.messages import descriptor_of, message_class
 from ingestor.web import create_app
+from ops.local.secret_manager import SecretManager
 from ops.local.services import DemoApi
 from ops.local.storage_write_server import StorageWriteServer
 from state.journal import BatchQuery
@@ -49,6 +50,7 @@ class World:
     folder: Path
     env: dict[str, str]
     values: dict[str, str] = field(default_factory=dict)
+    exits: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     said: str = ""
     mend: Callable[[], object] = lambda: None
 
@@ -117,7 +119,8 @@ def world(pipeline: Pipeline, bigquery: BigQueryHosts, demo_api: DemoApi, tmp_pa
         }
         pipeline.apply_schema()
         demo_api.admin(visible=FLIGHTS)
-        yield World(pipeline, server, demo_api, tmp_path, env)
+        with contextlib.ExitStack() as exits:
+            yield World(pipeline, server, demo_api, tmp_path, env, exits=exits)
 
 
 def source_answers_503(world: World) -> None:
@@ -256,9 +259,17 @@ def documents_of_the_index_are_wrong(world: World) -> None:
 
 
 def the_credential_is_refused(world: World) -> None:
-    world.demo_api.admin(not_found=-1)
+    secret = f"projects/{PROJECT}/secrets/source"
+    secrets = world.exits.enter_context(SecretManager())
+    secrets.put(secret, "the old key")
+    world.demo_api.admin(require={"X-Api-Key": "the new key"})
+    world.env |= {
+        "SOURCE_AUTH": "header:X-Api-Key",
+        "SOURCE_SECRET": f"{secret}/versions/latest",
+        "SECRET_MANAGER_EMULATOR_HOST": secrets.host,
+    }
     world.run(3)
-    world.mend = lambda: world.demo_api.admin(not_found=0)
+    world.mend = lambda: secrets.put(secret, "the new key")
 
 
 SCENARIOS: dict[str, Callable[[World], None]] = {
@@ -317,6 +328,7 @@ TELLING: dict[str, str] = {
     "dead-letters": "the service does not want this batch",
     "fuse": "dep_time",
     "in-doubt": "ATTEMPTED",
+    "key-rotation": "401",
     "missed-ticks": "a pause that somebody forgot",
     "permission-lost": "PERMISSION_DENIED",
     "quota": "RESOURCE_EXHAUSTED",
