@@ -5,7 +5,7 @@ MB are 10^6 bytes.
 """
 
 from bench.results import Bar, Result
-from bench.world import PAGE_ROWS, Measured, World
+from bench.world import PAGE_ROWS, Measured, RunFailedError, World
 
 NAME = "memory"
 NEEDS_FIRESTORE = False
@@ -24,6 +24,8 @@ def measure(world: World, rows: int = ROWS) -> Result:
     cases = ((rows // TENTH, ACK_MS), (rows, ACK_MS), (rows, LATE_MS))
     runs = [(count, ack_ms, world.run(count, page_ms=PAGE_MS, ack_ms=ack_ms)) for count, ack_ms in cases]
     few, many, _ = (run for *_, run in runs)
+    if not all(run.peak_rss_bytes for *_, run in runs):
+        raise RunFailedError("a run was smaller than the process that measures it: its peak cannot be told")
     peak = max(run.peak_rss_bytes for *_, run in runs) / 1e6
     flat = max(few.rows_per_s, many.rows_per_s) / min(few.rows_per_s, many.rows_per_s)
     return Result(

@@ -38,8 +38,9 @@ class RunFailedError(RuntimeError):
 class Measured:
     """One run: its summary, and the process as the kernel saw it.
 
-    `peak_rss_bytes` is the largest resident size ever; `cpu_s` is user and system time of all its threads, the
-    interpreter's start included. `sink` and `firestore` are the servers' counters of this run alone.
+    `peak_rss_bytes` is the largest resident size ever, 0 when the run was smaller than the process that measures it;
+    `cpu_s` is user and system time of all its threads, the interpreter's start included. `sink` and `firestore` are the
+    servers' counters of this run alone.
     """
 
     summary: Mapping[str, Any]
@@ -139,11 +140,10 @@ class World:
         summary = json.loads(lines[-1]) if code == 0 else {}
         if summary.get("rows_committed") != rows or sink.get(f"{TABLE}.rows") != rows:
             raise RunFailedError(f"the run ended with {code}: {b' '.join(lines[-3:]).decode()}")
-        if usage.ru_maxrss <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss:
-            raise RunFailedError("the run was smaller than the process that measures it: its peak cannot be told")
+        hidden = usage.ru_maxrss <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return Measured(
             summary,
-            peak_rss_bytes=usage.ru_maxrss * _RSS_UNIT_BYTES,
+            peak_rss_bytes=0 if hidden else usage.ru_maxrss * _RSS_UNIT_BYTES,
             cpu_s=usage.ru_utime + usage.ru_stime,
             sink=sink,
             firestore=ask(self._tap.host) if self._tap else {},
