@@ -25,6 +25,10 @@ SHOWN = 20
 """Violations that are printed; each is a schedule for `--replay`."""
 Counts = tuple[int, ...]
 """Schedules with exactly 0, 1, 2 … more faults."""
+Known = dict[tuple[int, int], Counts]
+"""What begins with a part in a world, by the part before it and the world's fingerprint."""
+_known_here: Known = {}
+"""What the shares that this process has explored have told: the next one need not tell it again."""
 
 
 @dataclass
@@ -71,7 +75,7 @@ class Explorer:
     stop_at: int | None = None
     """Give up after so many violations."""
     found: Explored = field(default_factory=Explored)
-    _known: dict[tuple[int, int], Counts] = field(default_factory=dict)
+    known: Known = field(default_factory=dict)
 
     def explore(self) -> Explored:
         """Tell every schedule of the share."""
@@ -108,9 +112,9 @@ class Explorer:
 
     def _after(self, place: Place, left: int) -> Counts:
         key = (place.part, place.world.fingerprint())
-        known = self._known.get(key, ())
+        known = self.known.get(key, ())
         if len(known) <= left:
-            known = self._known[key] = self._from(place, left)
+            known = self.known[key] = self._from(place, left)
         return known[: left + 1]
 
     def _end(self, place: Place, left: int) -> Counts:
@@ -144,7 +148,7 @@ def explore(faults: int, share: tuple[int, int] = (0, 1)) -> Explored:
     install()
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
-    return Explorer(faults, share).explore()
+    return Explorer(faults, share, known=_known_here).explore()
 
 
 def explore_in(processes: int, faults: int) -> Explored:
