@@ -25,7 +25,7 @@ SHOWN = 20
 """Violations that are printed; each is a schedule for `--replay`."""
 Counts = tuple[int, ...]
 """Schedules with exactly 0, 1, 2 … more faults."""
-Known = dict[tuple[int, int], Counts]
+Known = dict[tuple[int, bytes], Counts]
 """What begins with a part in a world, by the part before it and the world's fingerprint."""
 _known_here: Known = {}
 """What the shares that this process has explored have told: the next one need not tell it again."""
@@ -75,7 +75,8 @@ class Explorer:
     stop_at: int | None = None
     """Give up after so many violations."""
     found: Explored = field(default_factory=Explored)
-    known: Known = field(default_factory=dict)
+    known: Known | None = field(default_factory=dict)
+    """None: tell everything, what is known too."""
 
     def explore(self) -> Explored:
         """Tell every schedule of the share."""
@@ -111,6 +112,8 @@ class Explorer:
         return story
 
     def _after(self, place: Place, left: int) -> Counts:
+        if self.known is None:
+            return self._from(place, left)
         key = (place.part, place.world.fingerprint())
         known = self.known.get(key, ())
         if len(known) <= left:

@@ -31,6 +31,8 @@ class Story:
     wrong: list[str] = field(default_factory=list)
     recovered: int = 0
     """Processes that were killed or failed, and were made good by later ones."""
+    others: int = 0
+    """Runs that came in between: each has a name, and so nonces, of its own."""
     chooser: Chooser = field(init=False)
 
     def __post_init__(self) -> None:
@@ -91,7 +93,8 @@ class Story:
 
     def _interleave(self, by: str) -> None:
         self.world.seconds += 1.0
-        self.run(f"{by}.other", is_other=True)
+        self.others += 1
+        self.run(f"{by}.other-{self.others}", is_other=True)
 
     def _process(
         self, name: str, work: Callable[[Wiring], Result | None], *, is_other: bool = False

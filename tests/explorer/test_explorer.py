@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -179,6 +179,51 @@ def test_a_world_copied_is_equal_and_apart() -> None:
     Story(world=copied).run("run-9")
     assert copied.fingerprint() != world.fingerprint()
     assert world.copied().fingerprint() == world.fingerprint()
+
+
+def _every_state_of(world: World) -> Iterator[tuple[str, World]]:
+    """Yield the world with one thing changed, for each thing that it holds."""
+    for name, value in vars(world).items():
+        changed = world.copied()
+        setattr(changed, name, {"extra": b""} if isinstance(value, dict) else (not value if value is False else "x"))
+        if name not in {"journal", "seconds"}:
+            yield name, changed
+    for name, documents in vars(world.journal).items():
+        if isinstance(documents, dict):
+            for key in documents:
+                changed = world.copied()
+                getattr(changed.journal, name)[key] = {7: ("x", 0.0)} if name == "_entries" else "x"
+                yield f"{name}[{key}]", changed
+
+
+def test_a_fingerprint_is_of_everything_that_a_world_holds() -> None:
+    world = Story().tell().world
+    world.journal.create_skip("s", {}, 1)
+    states = dict(_every_state_of(world))
+    assert {"mended", "refuses", "late", "statements", "_snapshots[0]", "_skips[s]"} <= states.keys()
+    assert [name for name, other in states.items() if other.fingerprint() == world.fingerprint()] == []
+
+
+def _mutant(name: str) -> mutants.Mutant:
+    return next(mutant for mutant in (*mutants.NAMED, *mutants.FURTHER) if mutant.name == name)
+
+
+def test_what_is_known_is_told_once_and_hides_nothing() -> None:
+    once, each_time = explored(1), Explorer(1, known=None).explore()
+    assert (once.schedules, once.violations) == (each_time.schedules, each_time.violations)
+    assert once.told < each_time.told
+
+
+def test_what_is_known_hides_nothing_of_a_broken_variant() -> None:
+    with mutants.applied(_mutant("nonce ignored")):
+        once, each_time = Explorer(1, (0, 4)).explore(), Explorer(1, (0, 4), known=None).explore()
+    assert once.schedules == each_time.schedules
+    assert once.told < each_time.told
+    assert _said(once) == _said(each_time) != set()
+
+
+def _said(found: Explored) -> set[str]:
+    return {line for violation in found.violations for line in violation.splitlines()[1].split("; ")}
 
 
 def test_the_faster_replace_is_dataclasses_replace() -> None:
