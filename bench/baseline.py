@@ -12,8 +12,8 @@
 - `peer`: the package arcane-bigquery-storage, its `create_row` and `write_rows` a page. It runs in an environment of
   its own (`requirements/peers.txt`), so this module imports nothing of the project but the compiled flights.
 - `follower`: follows the cursors and does nothing else: what the source allows at all.
-- `parts`: decodes, encodes and digests with this project's own code, one page after the other, pages fetched before:
-  what a run cannot do without. `seconds` and `cpu_s` are of that alone.
+- `parts`: decodes, encodes and digests with this project's own code, pages fetched before and the collector as calm as
+  a run's: what a run cannot do without. `seconds` and `cpu_s` are of that alone.
 """
 
 import json
@@ -173,12 +173,14 @@ def parts(url: str) -> dict[str, float]:
     from ingestor.decode import decode, records_at  # noqa: PLC0415
     from ingestor.encode import Rejection  # noqa: PLC0415
     from ingestor.encode_fast import FastEncoder  # noqa: PLC0415
+    from ingestor.lean import calm_collector  # noqa: PLC0415
     from ingestor.messages import message_class  # noqa: PLC0415
 
     encode = FastEncoder(message_class("flights.Flight")).encode
     bodies = [
         requests.get(url, params={"cursor": str(at)}, timeout=TIMEOUT_S).content for at in range(0, 100_000, 5000)
     ]
+    calm_collector()
     rows, began, cpu = 0, time.monotonic(), time.process_time()
     for body in bodies:
         for record in records_at(decode(body), "flights"):

@@ -6,7 +6,7 @@ function of everything that makes a batch what it is, so equal ids mean equal ro
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
@@ -78,7 +78,7 @@ class Batch:
     rejected: tuple[RejectedRecord, ...]
     digests: bytes
     """Packed row digests of `rows`, 16 bytes each."""
-    indexes: tuple[int, ...] = ()
+    indexes: Sequence[int] = ()
     """The index of each of `rows` in the batch."""
     segments: tuple[Segment, ...] = ()
 
@@ -158,18 +158,23 @@ def batch_id(pipeline: str, lane: str, epoch: int, start: Position, digests: Ite
 
 def cut(pipeline: str, lane: str, epoch: int, draft: Draft, ingest_time_us: int) -> Batch:
     """Close the draft: give it its id and its rows their metadata columns."""
-    rejected = tuple(item for item in draft.outcomes if isinstance(item, RejectedRecord))
-    digests = [
-        (b"rejected", record_digest(item.record)) if isinstance(item, RejectedRecord) else (b"row", row_digest(item))
-        for item in draft.outcomes
+    outcomes, sha256 = draft.outcomes, hashlib.sha256
+    digests = [  # `row_digest`, but the call costs as much as looking at a row
+        (b"row", sha256(item).digest()[:DIGEST_SIZE])
+        if isinstance(item, bytes)
+        else (b"rejected", record_digest(item.record))
+        for item in outcomes
     ]
     identity = batch_id(pipeline, lane, epoch, draft.start, digests)
-    prefix, varints = metadata_prefix(identity, ingest_time_us), _varints(len(draft.outcomes))
+    prefix, varints = metadata_prefix(identity, ingest_time_us), _varints(len(outcomes))
     rows = tuple(
-        item + prefix + index
-        for item, index in zip(draft.outcomes, varints, strict=False)
-        if not isinstance(item, RejectedRecord)
+        [
+            item + prefix + index
+            for item, index in zip(outcomes, varints, strict=False)
+            if not isinstance(item, RejectedRecord)
+        ]
     )
+    rejected = tuple([item for item in outcomes if isinstance(item, RejectedRecord)])
     gone = {item.index for item in rejected}
     attempted = BatchAttempted(
         batch_id=identity,
@@ -186,8 +191,8 @@ def cut(pipeline: str, lane: str, epoch: int, draft: Draft, ingest_time_us: int)
         attempted=attempted,
         rows=rows,
         rejected=rejected,
-        digests=b"".join(digest for kind, digest in digests if kind == b"row"),
-        indexes=tuple(index for index in range(len(draft.outcomes)) if index not in gone),
+        digests=b"".join([digest for kind, digest in digests if kind == b"row"]),
+        indexes=[index for index in range(len(outcomes)) if index not in gone] if gone else range(len(rows)),
         segments=draft.segments,
     )
 

@@ -22,6 +22,8 @@ _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _MAX_FLOAT32 = 3.4028234663852886e38
 """As large as a float of 32 bits can be (IEEE 754 binary32)."""
 _MAX_INT_DIGITS = 19
+_REMEMBERED = 10_000
+"""Texts whose conversion is kept: days, hours and the like come in runs, and looking costs a tenth of converting."""
 _INTEGER = re.compile(r"0|-?[1-9]\d*", re.ASCII)
 _DECIMAL = re.compile(r"-?(?:0|[1-9]\d{0,28})(?:\.\d{1,9})?", re.ASCII)
 """Fits both NUMERIC and BIGNUMERIC, and has no other spelling but for zeros at its end."""
@@ -96,14 +98,37 @@ def quick(type_: str, unit: str, convert: Convert) -> Convert:
         convert: the conversion of the reference.
     """
     made: Mapping[str, Callable[[Convert], Convert]] = {
-        "TIMESTAMP": lambda slow: _timestamp(unit, slow),
-        "DATE": _date,
-        "DATETIME": _datetime,
+        # Where numbers are expected, every one of them would be looked for in vain.
+        "TIMESTAMP": lambda slow: _timestamp(unit, slow) if unit else _remembering(_timestamp(unit, slow)),
+        "DATE": lambda slow: _remembering(_date(slow)),
+        "DATETIME": lambda slow: _remembering(_datetime(slow)),
         "NUMERIC": _decimal,
         "BIGNUMERIC": _decimal,
         "BYTES": _bytes,
     }
     return made[type_](convert) if type_ in made else convert
+
+
+class _Recent(dict[Any, Any]):
+    """Conversions of texts met lately. Only texts are kept: 1, 1.0 and True are one key."""
+
+    __slots__ = ("_convert",)
+
+    def __init__(self, convert: Convert) -> None:
+        self._convert = convert
+
+    def __missing__(self, value: Any) -> Any:  # noqa: ANN401 - as `Convert`
+        found = self._convert(value)
+        if type(value) is str:
+            if len(self) >= _REMEMBERED:
+                self.clear()
+            self[value] = found
+        return found
+
+
+def _remembering(convert: Convert) -> Convert:
+    """Return the conversion with a memory; of what has no hash, a list or an object, it raises `TypeError`."""
+    return _Recent(convert).__getitem__
 
 
 def quick_enum(enum: EnumDescriptor, convert: Convert) -> Convert:

@@ -2,6 +2,7 @@
 
 import ast
 import builtins
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -69,6 +70,26 @@ def test_a_row_too_large_is_rejected_as_the_reference_does() -> None:
     encoder, reference = FastEncoder(flights_pb2.Flight), Encoder(flights_pb2.Flight)
     assert encoder.encode(record) == reference.encode(record)
     assert dict(encoder.unknown_fields) == {"extra": 1}
+
+
+@pytest.mark.parametrize(
+    "values", [(1_357_034_400, True), (1.0, True), (True, 1), ("2013-01-01T10:00:00Z", 1.5, [], {})]
+)
+def test_what_is_remembered_of_one_value_is_never_taken_for_another(values: tuple[object, ...]) -> None:
+    encoder, reference = FastEncoder(flights_pb2.Flight), Encoder(flights_pb2.Flight)
+    for value in (*values, *values):
+        record = {"time_hour": value}
+        assert encoder.encode(record) == reference.encode(record)
+
+
+def test_more_texts_than_are_remembered_are_converted_all_the_same() -> None:
+    encoder, reference = FastEncoder(flights_pb2.Flight), Encoder(flights_pb2.Flight)
+    first = datetime(2013, 1, 1, tzinfo=UTC)
+    texts = [(first + timedelta(minutes=minute)).isoformat() for minute in range(10_010)]
+    rows = [encoder.encode({"time_hour": text}) for text in texts]
+    assert len(set(rows)) == len(texts)
+    for text, row in [(texts[at], rows[at]) for at in (0, 9_999, 10_000, 10_009)]:
+        assert row == reference.encode({"time_hour": text}) == encoder.encode({"time_hour": text})
 
 
 @pytest.mark.parametrize("record", [None, 3, "text", [], [("flight", 1)], True, 1.5])
