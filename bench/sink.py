@@ -5,7 +5,8 @@
 Each request of an AppendRows call is answered in order, `latency_ms` after it came, however many are under way, as the
 service does; rows are counted and dropped. Counters, per table: `TABLE.requests`, `TABLE.rows`, `TABLE.bytes` (of the
 serialized rows), `TABLE.in_flight`, the most requests that were waiting for their answers at once, and
-`TABLE.first_at_ms`, when the first request came (milliseconds of the machine's monotonic clock).
+`TABLE.first_at_ms` and `TABLE.last_at_ms`, when the first and the last request came (milliseconds of the machine's
+monotonic clock).
 """
 
 import contextlib
@@ -75,6 +76,7 @@ class SinkServer(Counting):
         rows = request.proto_rows.rows.serialized_rows
         self.at_first(f"{table}.first_at_ms", round(time.monotonic() * 1000))
         self.add(**{f"{table}.requests": 1, f"{table}.rows": len(rows), f"{table}.bytes": sum(map(len, rows))})
+        self.at_least(f"{table}.last_at_ms", round(time.monotonic() * 1000))
         self.at_least(f"{table}.in_flight", waiting)
         return table
 

@@ -13,10 +13,11 @@ from bench.world import Measured
 RESULT = Result("one", "One", {"rows": 5_000}, [{"rows": 1_000, "MB": 1.5}], [Bar("MB", 2, 1.5)])
 
 
-def run_of(rows: int, *, peak_rss_bytes: int = 0, batches: int = 0, writes: int = 0) -> Measured:
+def run_of(rows: int, *, peak_rss_bytes: int = 0, batches: int = 0, writes: int = 0, flow_ms: int = 1_000) -> Measured:
     summary = {"rows_committed": rows, "batches_committed": batches, "duration_s": 2.0, "ledger_writes": 0}
     firestore = {"writes": writes, "commits": 1}
-    return Measured(summary, peak_rss_bytes, 1.0, {"flights.in_flight": 8}, firestore)
+    sink = {"in_flight": 8, "requests": 10, "first_at_ms": 500, "last_at_ms": 500 + flow_ms}
+    return Measured(summary, peak_rss_bytes, 1.0, {f"flights.{key}": n for key, n in sink.items()}, firestore)
 
 
 class Runs:
@@ -91,6 +92,17 @@ def test_memory_may_grow_by_a_fifth_from_a_tenth_of_the_rows(many_mb: int, *, ho
     runs = [run_of(100, peak_rss_bytes=mb * 10**6) for mb in (100, many_mb, 100)]
     bars = memory.measure(Runs(*runs), 100).bars  # type: ignore[arg-type] # runs of the past
     assert bars[1].holds is holds
+
+
+@pytest.mark.parametrize(("flow_ms", "holds"), [(1_100, True), (1_111, False)])
+def test_speed_is_compared_from_the_first_append_to_the_last(flow_ms: int, *, holds: bool) -> None:
+    runs = [
+        run_of(rows, peak_rss_bytes=1, flow_ms=ms)
+        for rows, ms in ((1_000, 1_000), (10_000, 10 * flow_ms), (10_000, 500_000))
+    ]
+    assert runs[0].flow_rows_per_s == 900
+    bars = memory.measure(Runs(*runs), 100).bars  # type: ignore[arg-type] # runs of the past
+    assert bars[2].holds is holds
 
 
 @pytest.mark.parametrize(("writes", "holds"), [(38, True), (39, False)])
