@@ -15,7 +15,8 @@ are never garbage in cycles."""
 def without(*names: str) -> Iterator[None]:
     """Import as if these packages were not installed; those that are loaded already stay.
 
-    Google's clients import pandas where it is installed, which takes as long as all else at the start of a run.
+    Google's clients import pandas where it is installed, which takes as long as all else at the start of a run;
+    structlog imports rich.
     """
     hidden = [name for name in names if name not in sys.modules]
     for name in hidden:

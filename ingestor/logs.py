@@ -13,9 +13,8 @@ from datetime import UTC, datetime
 from typing import Any, TextIO, Unpack
 
 import orjson
-import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
+from ingestor.lean import without
 from ingestor.lognames import (
     ALWAYS,
     BOUND,
@@ -28,6 +27,10 @@ from ingestor.lognames import (
     Bound,
     LogName,
 )
+
+with without("rich", "better_exceptions"):  # for lines on a terminal; ours are JSON
+    import structlog
+    from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 LONGEST_TEXT = 1000
 """Characters of a text field that are kept; Cloud Logging takes 256 KiB an entry, a person reads far less."""
