@@ -235,7 +235,10 @@ class Tables:
 
 def _rows(client: bigquery.Client, sql: str, bounds: dict[str, Any], wait_s: float = CALL_S) -> list[dict[str, Any]]:
     job = client.query(sql, job_retry=None, **bounds)
-    return [dict(row.items()) for row in job.result(job_retry=None, **{**bounds, "timeout": wait_s})]
+    found = job.result(job_retry=None, **{**bounds, "timeout": wait_s})
+    names = [column.name for column in found.schema]
+    # By place, since `items` and `values` copy every value deeply: most of the time for tens of thousands of rows.
+    return [{name: row[at] for at, name in enumerate(names)} for row in found]
 
 
 def _is_transient(error: Exception) -> bool:
