@@ -1,6 +1,7 @@
 """The API's actions: each takes a reason and answers with a receipt. `ops.actions` does them, the pages' too."""
 
 import json
+from dataclasses import asdict
 
 from flask import Response
 from flask_openapi3.types import ResponseDict
@@ -25,7 +26,7 @@ from ops.api_requests import (
     ReplayBody,
 )
 from ops.auth import acting_email
-from ops.masking import unmasked
+from ops.masking import errors_shown, unmasked
 from ops.receipts import Receipt
 from ops.service import service
 from state.journal import BatchQuery
@@ -177,7 +178,8 @@ def _bulk_plan(selection: Selection) -> answers.ReplayPlan:
 
 
 def _plan(plan: ReplayPlan, matching: int) -> answers.ReplayPlan:
-    items = [answers.PlannedBatch.model_validate(each, from_attributes=True) for each in plan.batches]
+    names = service().config.mask_fields
+    items = [answers.PlannedBatch.model_validate(errors_shown(asdict(each), names)) for each in plan.batches]
     return answers.ReplayPlan(
         matching=matching,
         sendable=len(plan.sendable),

@@ -8,7 +8,6 @@ from pydantic import BaseModel
 
 from ingestor import replay_views, runs, views
 from ingestor.envelope import UnreadableEnvelope, descriptor_of
-from ingestor.outcome import normalised
 from ingestor.replay_one import loaded
 from ingestor.replay_rows import decoded, rows_to_send
 from ops import api_answers as answers
@@ -26,7 +25,7 @@ from ops.api_requests import (
     RunsQuery,
 )
 from ops.auth import refusals
-from ops.masking import masked, reason_shown
+from ops.masking import errors_shown, masked, reason_shown
 from ops.problems import Problem
 from ops.service import service
 from state.errors import Refused
@@ -53,7 +52,7 @@ def api_status() -> Response:
     """Is data flowing, what is in doubt, what is dead, what failed."""
     here = service()
     found = views.status_of(here.config, here.journal)
-    told = {name: found[name] for name in ("lanes", "dead_letters", "last_runs")}
+    told = _shown({name: found[name] for name in ("lanes", "dead_letters", "last_runs")})
     return answered(answers.Status(pipeline=here.config.pipeline_id, refused=refusals(), **told))
 
 
@@ -84,7 +83,7 @@ def api_runs(query: RunsQuery) -> Response:
             break
     if len(kept) == query.limit:
         before = before and str(kept[-1]["run_id"])
-    return answered(answers.Runs(items=[answers.Run.model_validate(dict(run)) for run in kept], next=before))
+    return answered(answers.Runs(items=[answers.Run.model_validate(_shown(run)) for run in kept], next=before))
 
 
 def _is_within(run: Document, query: RunsQuery) -> bool:
@@ -103,7 +102,7 @@ def api_run(path: RunPath) -> Response:
     if found is None:
         raise Problem(NOTHING, f"run {path.run_id} is not known, or has aged out; GET /api/runs lists them")
     batches = [_batch(each) for each in found["batches"]]
-    run = answers.Run.model_validate(found["run"])
+    run = answers.Run.model_validate(_shown(found["run"]))
     return answered(answers.RunShown(run=run, batches=batches, more_batches=found["more_batches"]))
 
 
@@ -219,16 +218,17 @@ def require_receipt(receipt: str) -> None:
 
 def receipt_model(receipt: receipts.Receipt) -> answers.Receipt:
     """Return a receipt as the API tells it."""
-    return answers.Receipt.model_validate({name: getattr(receipt, name) for name in answers.Receipt.model_fields})
+    told = {name: getattr(receipt, name) for name in answers.Receipt.model_fields}
+    return answers.Receipt.model_validate({**told, "outcome": _shown(told["outcome"])})
 
 
 def _batch(document: Any) -> answers.Batch:  # noqa: ANN401 - a mapping of the ledger's
-    """Tell a batch. With hidden fields the error is told without the values that BigQuery may have quoted."""
-    fields = dict(document)
-    if service().config.mask_fields:
-        told = {name: normalised(fields[name]) for name in ("error", "last_answer") if fields.get(name)}
-        fields |= told
-    return answers.Batch.model_validate(fields)
+    return answers.Batch.model_validate(_shown(document))
+
+
+def _shown(document: Any) -> Any:  # noqa: ANN401 - a mapping of the ledger's
+    """With hidden fields, errors are told without the values that BigQuery or a source may have quoted."""
+    return errors_shown(dict(document), service().config.mask_fields)
 
 
 def _happened(event: replay_views.Happened) -> answers.Happened:
@@ -236,15 +236,13 @@ def _happened(event: replay_views.Happened) -> answers.Happened:
         name: value.hex() if isinstance(value, bytes) else dict(value) if isinstance(value, dict) else value
         for name, value in event.details.items()
     }
-    if service().config.mask_fields and "error" in details:
-        details["error"] = normalised(str(details["error"]))
     return answers.Happened(
         at_us=event.at_us,
         lane=event.lane,
         version=event.version,
         run_id=event.run_id,
         event=event.event,
-        details=details,
+        details=_shown(details),
     )
 
 

@@ -1,22 +1,23 @@
-"""Dead batches grouped by why they failed, a page of groups at a time, however many batches there are. Reads only.
+"""Dead batches grouped by why they failed, however many there are. Reads only.
 
-Costs, a group: one read to find its fingerprint, one of its newest batch, one of its oldest run's, and counts. Groups
-come in the order of their fingerprints, which is the only order that needs no counter that every dead letter writes.
-The first page asks one question instead: of the newest dead batches, which failed alike?
+One question and one count a page: of the newest dead batches (`LOOKED_AT`), which failed alike, and how many are there
+in all? Older ones are on further pages, which say what they looked at. So a page costs the same with a million dead
+batches as with a thousand, and no counter is written for it that every dead letter would have to change.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ingestor.outcome import normalised, storage_error_name
-from state.journal import BatchQuery, Document, Journal
+from state.journal import BatchQuery, Document, Journal, page_key
 
-SHOWN = 25
-LOOKED_AT = 100
-"""Dead batches that the first page reads to name the causes of late."""
-_AT_ONCE = 6
-"""Questions asked of the ledger at once."""
+LOOKED_AT = 1_000
+"""Dead batches that a page of failures groups."""
+LOOKED_AT_FIRST = 100
+"""Dead batches that the first page of all reads to name the causes of late."""
+DEAD = BatchQuery(status="DEAD_LETTERED", by="dead_at_us")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,40 +36,43 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """One page of groups, the most frequent first within it; `after` leads to the next, empty on the last.
+    """One page of groups, the most frequent first; `after` leads to those of older batches, empty on the last page.
 
-    `of_newest` is how many of the newest dead batches were looked at when there may be older ones; 0 when each count
-    is of all of them.
+    `of_newest` is how many batches were looked at when others were not; 0 when each count is of all dead batches.
+    `total` counts these, None when nobody asked.
     """
 
     items: tuple[Group, ...]
     after: str
     of_newest: int = 0
+    total: int | None = None
 
 
-def groups(journal: Journal, status: str = "DEAD_LETTERED", *, after: str = "", limit: int = SHOWN) -> Groups:
-    """Return a page of groups."""
-    found = journal.list_fingerprints(status, after=after, limit=limit + 1)
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        made = [group for group in pool.map(lambda each: _group(journal, status, each), found[:limit]) if group]
-    ordered = tuple(sorted(made, key=lambda group: (-group.batches, group.fingerprint)))
-    return Groups(ordered, found[limit - 1] if len(found) > limit else "")
+def groups(journal: Journal, *, after: str = "", looked_at: int = LOOKED_AT) -> Groups:
+    """Return the groups of the newest dead batches, or of those that follow a page key, and how many there are in all.
+
+    Raises:
+        ValueError: `after` is no page key.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        total = pool.submit(journal.count_batches, DEAD)
+        found = journal.list_causes(replace(DEAD, after=after or None), limit=looked_at)
+        is_all = not after and len(found) < looked_at
+        following = page_key(found[-1]["dead_at_us"], found[-1]["batch_id"]) if len(found) == looked_at else ""
+        return Groups(_grouped(found), following, 0 if is_all else len(found), total.result())
 
 
-def newest(journal: Journal, status: str = "DEAD_LETTERED", *, limit: int, looked_at: int = LOOKED_AT) -> Groups:
+def newest(journal: Journal, *, limit: int, looked_at: int = LOOKED_AT_FIRST) -> Groups:
     """Return the most frequent groups among the newest `looked_at` batches: one query, at most that many reads."""
-    found = journal.list_batches(BatchQuery(status=status, by="dead_at_us"), limit=looked_at)
+    found = journal.list_causes(DEAD, limit=looked_at)
+    return Groups(_grouped(found)[:limit], "", len(found) if len(found) == looked_at else 0)
+
+
+def _grouped(found: Sequence[Document]) -> tuple[Group, ...]:
     counts = Counter[str](batch["fingerprint"] for batch in found)
     firsts = {batch["fingerprint"]: batch for batch in reversed(found)}  # newest first, so the newest stays
     made = (_told(firsts[fingerprint], batches) for fingerprint, batches in counts.items())
-    ordered = sorted(made, key=lambda group: (-group.batches, group.fingerprint))
-    return Groups(tuple(ordered[:limit]), "", len(found) if len(found) == looked_at else 0)
-
-
-def _group(journal: Journal, status: str, fingerprint: str) -> Group | None:
-    query = BatchQuery(status=status, fingerprint=fingerprint, by="dead_at_us")
-    last = next(iter(journal.list_batches(query, limit=1)), None)
-    return _told(last, journal.count_batches(query)) if last else None  # None: replayed since
+    return tuple(sorted(made, key=lambda group: (-group.batches, group.fingerprint)))
 
 
 def _told(last: Document, batches: int) -> Group:

@@ -1,10 +1,12 @@
 """Is data flowing? One verdict, one sentence and one line a lane, from the ledger. Reads only.
 
-Costs, a lane: its snapshot, its newest entry, at most `CELLS` runs and as many skips, at most `SHOWN_IN_DOUBT` batches;
-and a few counts for the pipeline. During a run the checkpoint is the one it started from: nothing is folded for a page.
+Costs, a lane: its snapshot and at most `CELLS` runs, of one lane as many skips; while a run is at work, or died, its
+newest entry and at most `SHOWN_IN_DOUBT` batches besides; and three counts for the pipeline. All are asked at once.
+During a run the checkpoint is the one it started from: nothing is folded for a page.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +21,8 @@ LATE_US, STOPPED_US = 2 * TICK_US, 6 * TICK_US
 SHOWN_IN_DOUBT = 300
 """More than the batches that one run may have in flight (256)."""
 SHOWN_LANES = 20
+_AT_ONCE = 6
+"""Questions asked of the ledger at once."""
 OTHER_RUNS = 20
 """Runs of a lane whose strip is not shown: enough to find its last complete one, or to say that there was none."""
 Level = Literal["good", "warn", "bad"]
@@ -67,46 +71,72 @@ def source_lanes(journal: Journal) -> list[str]:
     return sorted(lanes, key=lambda lane: (not lane.isdecimal(), int(lane) if lane.isdecimal() else 0, lane))
 
 
+@dataclass(frozen=True, slots=True)
+class _Stands:
+    """What the ledger says of a lane now: its snapshot, whether a run is at work, what is in doubt and since when."""
+
+    state: LaneState
+    is_live: bool
+    in_doubt: int
+    oldest_us: int | None
+
+
 def health(
     journal: Journal, now_us: int, stale_s: float, strip_lane: str | None = None, *, cells: int = CELLS
 ) -> Health:
     """Return the pipeline's health, with the strip of one lane: the first unless told."""
-    lanes = source_lanes(journal)
-    chosen = strip_lane if strip_lane in lanes else (lanes[0] if lanes else "")
-    runs = {
-        lane: journal.list_runs(lane=lane, limit=cells if lane == chosen else OTHER_RUNS)
-        for lane in lanes[:SHOWN_LANES]
-    }
-    if chosen and chosen not in runs:
-        runs[chosen] = journal.list_runs(lane=chosen, limit=cells)
-    skips = journal.list_skips(lane=chosen, since_us=now_us - (cells + 1) * TICK_US, limit=cells) if chosen else []
-    lines = tuple(lane_health(journal, lane, runs[lane], now_us, stale_s) for lane in lanes[:SHOWN_LANES])
-    dead = journal.count_batches(BatchQuery(status="DEAD_LETTERED", by="dead_at_us"))
-    replaying = journal.count_batches(BatchQuery(status="REPLAYING", by="dead_at_us"))
-    open_records = journal.count_open_records()
-    level, text = verdict(lines, dead + replaying, open_records)
-    return Health(
-        level=level,
-        text=text,
-        lanes=lines,
-        more_lanes=max(0, len(lanes) - SHOWN_LANES),
-        dead=dead,
-        replaying=replaying,
-        open_records=open_records,
-        runs=tuple(runs.get(chosen, ())),
-        strip=tuple(strip(runs.get(chosen, ()), skips, now_us, cells)),
-        strip_lane=chosen,
-    )
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        dead, replaying = (
+            pool.submit(journal.count_batches, BatchQuery(status=status, by="dead_at_us"))
+            for status in ("DEAD_LETTERED", "REPLAYING")
+        )
+        open_records = pool.submit(journal.count_open_records)
+        lanes = source_lanes(journal)
+        chosen = strip_lane if strip_lane in lanes else (lanes[0] if lanes else "")
+        listed = {
+            lane: pool.submit(journal.list_runs, lane=lane, limit=cells if lane == chosen else OTHER_RUNS)
+            for lane in dict.fromkeys([*lanes[:SHOWN_LANES], *([chosen] if chosen else [])])
+        }
+        since_us = now_us - (cells + 1) * TICK_US
+        skips = pool.submit(journal.list_skips, lane=chosen, since_us=since_us, limit=cells)
+        stands = [pool.submit(_stands, journal, lane, stale_s) for lane in lanes[:SHOWN_LANES]]
+        runs = {lane: asked.result() for lane, asked in listed.items()}
+        lines = tuple(
+            _line(lane, found.result(), runs[lane], now_us) for lane, found in zip(lanes, stands, strict=False)
+        )
+        level, text = verdict(lines, dead.result() + replaying.result(), open_records.result())
+        return Health(
+            level=level,
+            text=text,
+            lanes=lines,
+            more_lanes=max(0, len(lanes) - SHOWN_LANES),
+            dead=dead.result(),
+            replaying=replaying.result(),
+            open_records=open_records.result(),
+            runs=tuple(runs.get(chosen, ())),
+            strip=tuple(strip(runs.get(chosen, ()), skips.result(), now_us, cells)),
+            strip_lane=chosen,
+        )
 
 
-def lane_health(journal: Journal, lane: str, runs: Sequence[Document], now_us: int, stale_s: float) -> LaneHealth:
-    """Return one lane's line; `runs` are its newest, newest first."""
-    snapshot, newest = journal.read_snapshot(lane), journal.read_newest_entry(lane)
+def _stands(journal: Journal, lane: str, stale_s: float) -> _Stands:
+    """Between runs the snapshot tells what is in doubt; a run that is at work, or died, has attempted more since."""
+    snapshot = journal.read_snapshot(lane)
     state = decode_state(snapshot.document) if snapshot else LaneState()
-    is_live = state.run_open and newest is not None and newest.age_s < stale_s
+    if not state.run_open:
+        oldest_us = min((batch.ingest_time_us for batch in state.unsettled), default=None)
+        return _Stands(state, is_live=False, in_doubt=len(state.unsettled), oldest_us=oldest_us)
+    newest = journal.read_newest_entry(lane)
     doubt = journal.list_batches(BatchQuery(status="ATTEMPTED", lane=lane), limit=SHOWN_IN_DOUBT)
+    is_live = newest is not None and newest.age_s < stale_s
+    return _Stands(state, is_live, len(doubt), doubt[-1]["attempted_at_us"] if doubt else None)
+
+
+def _line(lane: str, stands: _Stands, runs: Sequence[Document], now_us: int) -> LaneHealth:
+    """Return one lane's line; `runs` are its newest, newest first."""
+    state = stands.state
     success = next((run for run in runs if run.get("status") == "complete"), None)
-    level, text = judged(state, runs, success, now_us, is_live=is_live)
+    level, text = judged(state, runs, success, now_us, is_live=stands.is_live)
     return LaneHealth(
         lane=lane,
         level=level,
@@ -115,9 +145,9 @@ def lane_health(journal: Journal, lane: str, runs: Sequence[Document], now_us: i
         success_run=success["run_id"] if success else "",
         lag_s=(now_us - success["started_at_us"]) / 1e6 if success else None,
         checkpoint=state.checkpoint,
-        live_run=state.run_id if is_live else "",
-        in_doubt=len(doubt),
-        oldest_in_doubt_s=(now_us - doubt[-1]["attempted_at_us"]) / 1e6 if doubt else None,
+        live_run=state.run_id if stands.is_live else "",
+        in_doubt=stands.in_doubt,
+        oldest_in_doubt_s=(now_us - stands.oldest_us) / 1e6 if stands.oldest_us is not None else None,
         unpublished=len(state.outbox),
         paused=state.pause_reason if state.paused else None,
         systemic=f"{state.systemic.code}: {state.systemic.error}" if state.systemic else "",

@@ -13,6 +13,8 @@ from typing import Any
 from ingestor.outcome import normalised
 
 MASK = "•••"
+ERRORS = frozenset({"error", "last answer", "last_answer", "answer"})
+"""Names under which documents keep what BigQuery, the source or the ledger said: it may quote any value."""
 HIDDEN = "(hidden)"
 """Stands for a reason that may quote a hidden value."""
 
@@ -46,6 +48,25 @@ def reason_shown(reason: str, field: str | None, names: Sequence[str]) -> str:
 def error_shown(message: str, names: Sequence[str]) -> str:
     """Return an error that may quote any field's value as it may be shown: with hidden fields, without those values."""
     return normalised(message) if names else message
+
+
+def errors_shown(value: Any, names: Sequence[str]) -> Any:  # noqa: ANN401 - any JSON value
+    """Return a document with every error in it, at any depth, as it may be shown: texts under the names of `ERRORS`,
+    and a `reason` that stands beside a `field` (a person's own reason stands beside none).
+    """
+    if not names:
+        return value
+    if isinstance(value, Mapping):
+        return {name: _error_under(name, each, value, names) for name, each in value.items()}
+    return [errors_shown(each, names) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _error_under(name: str, each: Any, document: Mapping[str, Any], names: Sequence[str]) -> Any:  # noqa: ANN401
+    if isinstance(each, str):
+        if name in ERRORS:
+            return error_shown(each, names)
+        return reason_shown(each, document["field"], names) if name == "reason" and "field" in document else each
+    return errors_shown(each, names)
 
 
 def _is_within(path: str, above: str) -> bool:

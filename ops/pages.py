@@ -6,6 +6,7 @@ say what they cost.
 
 import secrets
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from flask import Blueprint, Flask, abort, g, render_template, request
@@ -15,7 +16,7 @@ from ingestor.reconcile import worth_showing
 from ops import charts, failure_groups, page_filters, page_words
 from ops.auth import viewers
 from ops.flow import health, source_lanes
-from ops.masking import error_shown
+from ops.masking import error_shown, errors_shown, reason_shown
 from ops.service import service
 from ops.strip import counted
 from ops.timeline import audit
@@ -37,6 +38,8 @@ def install(app: Flask) -> None:
     app.register_blueprint(blueprint)
     app.jinja_env.filters.update(page_words.FILTERS)
     app.jinja_env.filters["error"] = lambda message: error_shown(message or "", service().config.mask_fields)
+    app.jinja_env.filters["errors"] = lambda told: errors_shown(told, service().config.mask_fields)
+    app.jinja_env.filters["reason_of"] = lambda why, field: reason_shown(why, field, service().config.mask_fields)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.context_processor(_everywhere)
 
@@ -61,14 +64,17 @@ def _here() -> str:
 @viewers
 def home() -> View:
     """Say whether data is flowing, what failed, and what waits for a person."""
-    found = health(service().journal, now_us(), service().config.ledger_stale_s, request.args.get("lane"))
+    journal = service().journal
+    with ThreadPoolExecutor(1) as pool:
+        groups = pool.submit(failure_groups.newest, journal, limit=5)
+        found = health(journal, now_us(), service().config.ledger_stale_s, request.args.get("lane"))
     drawn = charts.charts(found.runs)
     return render_template(
         "health.html",
         health=found,
         counted=counted(found.strip),
         charts=[(chart, charts.as_json(chart)) for chart in drawn],
-        groups=failure_groups.newest(service().journal, limit=5),
+        groups=groups.result(),
     )
 
 
@@ -85,7 +91,10 @@ def live() -> View:
 def failures() -> View:
     """Group dead batches by why they failed."""
     after = request.args.get("after", "")
-    found = failure_groups.groups(service().journal, after=after)
+    try:
+        found = failure_groups.groups(service().journal, after=after)
+    except ValueError as error:
+        abort(400, str(error))
     return render_template("failures.html", groups=found, is_first=not after)
 
 
@@ -94,25 +103,28 @@ def failures() -> View:
 def runs() -> View:
     """List runs, newest first."""
     asked = {name: request.args.get(name, "").strip() for name in ("lane", "status")}
-    before = request.args.get("before") or None
-    found = service().journal.list_runs(
-        limit=LISTED + 1, before=before, lane=asked["lane"] or None, status=asked["status"] or None
-    )
+    before, journal = request.args.get("before") or None, service().journal
+    with ThreadPoolExecutor(1) as pool:
+        lanes = pool.submit(source_lanes, journal)
+        found = journal.list_runs(
+            limit=LISTED + 1, before=before, lane=asked["lane"] or None, status=asked["status"] or None
+        )
     shown = [_with_duration(run) for run in found[:LISTED]]
     following = shown[-1]["run_id"] if len(found) > LISTED else ""
-    return render_template(
-        "runs.html", runs=shown, asked=asked, following=following, lanes=source_lanes(service().journal)
-    )
+    return render_template("runs.html", runs=shown, asked=asked, following=following, lanes=lanes.result())
 
 
 @blueprint.get("/runs/<run_id>")
 @viewers
 def run(run_id: str) -> View:
     """Show one run: its balance, how it ended, its batches."""
-    found = service().journal.read_run(run_id)
+    journal = service().journal
+    with ThreadPoolExecutor(1) as pool:
+        listed = pool.submit(journal.list_batches, page_filters.Filters(run=run_id).query(), limit=LISTED + 1)
+        found = journal.read_run(run_id)
     if found is None:
         abort(404, f"run {run_id} is not known; it may have aged out of the ledger")
-    batches = service().journal.list_batches(page_filters.Filters(run=run_id).query(), limit=LISTED + 1)
+    batches = listed.result()
     return render_template("run.html", run=_with_duration(found), batches=batches[:LISTED], more=len(batches) > LISTED)
 
 

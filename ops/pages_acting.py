@@ -9,6 +9,7 @@ from flask import redirect, request
 from ingestor.errors import IngestorError
 from ops import actions, page_filters
 from ops.auth import acting_email, operators
+from ops.masking import error_shown
 from ops.pages import View, blueprint
 from ops.pages_batches import batch_page, known
 from ops.pages_replays import plan_page, receipt_page
@@ -34,7 +35,8 @@ def act(batch_id: str, action: str) -> View:
         if action == "replay":
             done = actions.replay(batch_id, reason=reason, forced="force" in request.form, key=key)
             if done.status != "done":
-                return batch_page(batch_id, f"BigQuery refused it again: {done.outcome.get('error', '')}"), 409
+                said = error_shown(str(done.outcome.get("error", "")), service().config.mask_fields)
+                return batch_page(batch_id, f"BigQuery refused it again: {said}"), 409
         else:
             {"discard": actions.discard, "reopen": actions.reopen}[action](batch_id, reason=reason, key=key)
     except (IngestorError, LedgerError) as error:
@@ -98,11 +100,10 @@ def discard_all() -> View:
 def on_lane(lane: str, action: str) -> View:
     """Pause a lane, with a reason, or let it go on."""
     back, reason = page_filters.local_path(request.form.get("back", ""), "/"), request.form.get("reason", "").strip()
-    with service().lane_control() as control:
-        if action == "pause":
-            control.pause(lane, actor=acting_email(), reason=reason)
-        else:
-            control.resume(lane, actor=acting_email())
+    if action == "pause":
+        actions.pause(lane, reason=reason)
+    else:
+        actions.resume(lane, reason=reason)
     return redirect(back, 303)
 
 

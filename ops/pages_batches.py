@@ -1,6 +1,7 @@
 """Pages of batches: the list with its filters in the address, and one batch in full."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
@@ -33,17 +34,19 @@ def batches() -> View:
             "batches.html", filters=filters, statuses=page_filters.STATUSES, batches=[], total=None
         ), 400
     page = request.args.get("page", "")
+    journal, is_counted = service().journal, filters.status in page_filters.WAS_DEAD
     try:
-        found = list(service().journal.list_batches(filters.query(page), limit=LISTED + 1))
+        with ThreadPoolExecutor(1) as pool:
+            total = pool.submit(journal.count_batches, filters.query()) if is_counted else None
+            found = list(journal.list_batches(filters.query(page), limit=LISTED + 1))
     except ValueError as error:
         abort(400, str(error))
-    is_counted = filters.status in page_filters.WAS_DEAD
     return render_template(
         "batches.html",
         filters=filters,
         statuses=page_filters.STATUSES,
         batches=found[:LISTED],
-        total=service().journal.count_batches(filters.query()) if is_counted else None,
+        total=total.result() if total else None,
         following=following_key(found, LISTED, filters.by),
         is_first=not page,
     )

@@ -1,5 +1,6 @@
 """Pages of rejected records: read, repaired in place, tried, replayed; or many at once as JSON lines."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlencode
 
@@ -28,14 +29,14 @@ def record_batches() -> View:
     """List batches that have open rejected records, the most first."""
     journal = service().journal
     try:
-        found = list(journal.list_open_records(limit=LISTED + 1, after=request.args.get("page") or None))
+        with ThreadPoolExecutor(1) as pool:
+            total = pool.submit(journal.count_open_records)
+            found = list(journal.list_open_records(limit=LISTED + 1, after=request.args.get("page") or None))
     except ValueError as error:
         abort(400, str(error))
     last = found[LISTED - 1] if len(found) > LISTED else None
     following = page_key(last["open_records"], last["batch_id"]) if last else ""
-    return render_template(
-        "record_batches.html", batches=found[:LISTED], total=journal.count_open_records(), following=following
-    )
+    return render_template("record_batches.html", batches=found[:LISTED], total=total.result(), following=following)
 
 
 @blueprint.get("/batches/<batch_id>/records")

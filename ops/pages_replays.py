@@ -4,6 +4,8 @@ A bulk replay works inside requests, a few seconds each: the page asks for the n
 script by itself, without one by a button), and whoever opens the receipt later may go on with it.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+
 from flask import abort, render_template, request
 
 from ingestor.plan_replay import ReplayPlan
@@ -33,12 +35,14 @@ def plan_page(filters: page_filters.Filters, problem: str = "") -> View:
     """Return the page of a plan; `problem` is why the replay that was asked for was refused."""
     if not filters.is_replayable:
         abort(400, filters.problem or "a replay is chosen by status, lane, fingerprint and since; leave the others out")
-    total = service().journal.count_batches(filters.query())
-    newest = service().journal.list_batches(filters.query(), limit=EXAMINED)
+    journal = service().journal
+    with ThreadPoolExecutor(1) as pool:
+        total = pool.submit(journal.count_batches, filters.query())
+        newest = journal.list_batches(filters.query(), limit=EXAMINED)
     page = render_template(
         "plan.html",
         filters=filters,
-        total=total,
+        total=total.result(),
         plan=_planned([str(batch["batch_id"]) for batch in newest]),
         examined=len(newest),
         most=MAX_BATCH_IDS,

@@ -18,9 +18,14 @@ _US = timedelta(microseconds=1)
 _NAME = "__name__"
 
 
-def batches_query(batches: Any, query: BatchQuery, limit: int) -> Any:  # noqa: ANN401 - the client has no types
-    """Return the query of a page of batches, given their collection."""
-    asked = batches_filter(without_digests(batches), query)
+def batches_query(  # the client has no types
+    batches: Any,  # noqa: ANN401
+    query: BatchQuery,
+    limit: int,
+    fields: Sequence[str] = BATCH_FIELDS,
+) -> Any:  # noqa: ANN401
+    """Return the query of a page of batches, given their collection, that reads these of their fields."""
+    asked = batches_filter(batches.select(_stored_names(fields)), query)
     return listed_page(batches, asked, query.by, query.after, limit)
 
 

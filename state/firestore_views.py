@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from state.codec import entry_from_document
-from state.firestore_queries import batches_filter, from_stored, listed_page, without_digests
+from state.firestore_queries import batches_filter, batches_query, from_stored, listed_page, without_digests
 from state.journal import BatchQuery, Document, StoredEntry
+from state.views import CAUSE_FIELDS
 
 
 class FirestoreViews:
@@ -36,24 +37,10 @@ class FirestoreViews:
 
         return self._root.collection("batches").where(filter=FieldFilter("open_records", ">", 0))
 
-    def list_fingerprints(self, status: str, *, after: str = "", limit: int = 100) -> Sequence[str]:
-        """See `Views.list_fingerprints`. One read each: a query leaps over the batches of the one before."""
-        found: list[str] = []
-        while len(found) < limit:
-            page = self._list(self._fingerprints(status, found[-1] if found else after))
-            if not page:
-                break
-            found.append(page[0].get("fingerprint"))
-        return found
-
-    def _fingerprints(self, status: str, after: str) -> Any:  # noqa: ANN401 - the client has no types
-        from google.cloud.firestore import FieldFilter  # noqa: PLC0415 - see state.firestore.client_for
-
-        asked = (
-            self._root.collection("batches").select(["fingerprint"]).where(filter=FieldFilter("status", "==", status))
-        )
-        asked = asked.where(filter=FieldFilter("fingerprint", ">", after))
-        return asked.order_by("fingerprint").limit(1)
+    def list_causes(self, query: BatchQuery, *, limit: int = 100) -> Sequence[Document]:
+        """See `Views.list_causes`."""
+        asked = batches_query(self._root.collection("batches"), query, limit, CAUSE_FIELDS)
+        return [found.to_dict() for found in self._list(asked)]
 
     def list_skips(self, *, lane: str | None = None, since_us: int = 0, limit: int = 100) -> Sequence[Document]:
         """See `Views.list_skips`."""

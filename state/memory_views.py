@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from state.journal import BatchQuery, Document, StoredEntry, from_page_key
+from state.views import CAUSE_FIELDS
 
 
 def selected(batches: dict[str, dict[str, Any]], query: BatchQuery) -> list[dict[str, Any]]:
@@ -27,6 +28,7 @@ class MemoryViews:
     _entries: dict[str, dict[int, tuple[Any, float]]]
     _batches: dict[str, dict[str, Any]]
     _skips: dict[str, Document]
+    list_batches: Callable[..., Sequence[Document]]
 
     def count_batches(self, query: BatchQuery) -> int:
         """See `Views.count_batches`."""
@@ -43,12 +45,9 @@ class MemoryViews:
             found = [batch for batch in self._batches.values() if (batch.get("open_records") or 0) > 0]
             return listed_page(found, "open_records", "batch_id", without="row_digests", limit=limit, after=after)
 
-    def list_fingerprints(self, status: str, *, after: str = "", limit: int = 100) -> Sequence[str]:
-        """See `Views.list_fingerprints`."""
-        with self._lock:
-            of_status = [batch for batch in self._batches.values() if batch.get("status") == status]
-        found = {batch.get("fingerprint") or "" for batch in of_status}
-        return sorted(fingerprint for fingerprint in found if fingerprint > after)[:limit]
+    def list_causes(self, query: BatchQuery, *, limit: int = 100) -> Sequence[Document]:
+        """See `Views.list_causes`."""
+        return [{name: batch.get(name) for name in CAUSE_FIELDS} for batch in self.list_batches(query, limit=limit)]
 
     def list_skips(self, *, lane: str | None = None, since_us: int = 0, limit: int = 100) -> Sequence[Document]:
         """See `Views.list_skips`."""

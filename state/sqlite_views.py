@@ -5,16 +5,13 @@ from typing import Any
 
 from state.codec import entry_from_document, from_canonical
 from state.journal import BatchQuery, Document, StoredEntry, from_page_key
+from state.views import CAUSE_FIELDS
 
 _OPEN = "json_extract(CAST(document AS TEXT), '$.open_records')"
 _OPEN_RECORDS = f"SELECT document FROM batches WHERE pipeline = :pipeline AND {_OPEN} > 0"  # noqa: S608 - names of ours
 _OPEN_RECORDS_PAGE = (
     f" AND (:id IS NULL OR ({_OPEN}, id) < (:records, :id)) ORDER BY {_OPEN} DESC, id DESC LIMIT :limit"
 )
-_FINGERPRINTS = """
-SELECT DISTINCT fingerprint FROM batches
-WHERE pipeline = :pipeline AND status = :status AND fingerprint > :after ORDER BY fingerprint LIMIT :limit
-"""
 _SKIPS = """
 SELECT document FROM (SELECT document, id, json_extract(CAST(document AS TEXT), '$.at_us') AS at_us,
     json_extract(CAST(document AS TEXT), '$.lane') AS lane FROM skips WHERE pipeline = :pipeline)
@@ -46,6 +43,7 @@ class SqliteViews:
 
     _read: Callable[[str, Mapping[str, object]], list[tuple[Any, ...]]]
     _now_s: Callable[[], float]
+    list_batches: Callable[..., Sequence[Document]]
 
     def count_batches(self, query: BatchQuery) -> int:
         """See `Views.count_batches`."""
@@ -63,9 +61,9 @@ class SqliteViews:
         values = {"records": records, "id": key, "limit": limit}
         return [from_canonical(row[0]) for row in self._read(_OPEN_RECORDS + _OPEN_RECORDS_PAGE, values)]
 
-    def list_fingerprints(self, status: str, *, after: str = "", limit: int = 100) -> Sequence[str]:
-        """See `Views.list_fingerprints`."""
-        return [row[0] for row in self._read(_FINGERPRINTS, {"status": status, "after": after, "limit": limit})]
+    def list_causes(self, query: BatchQuery, *, limit: int = 100) -> Sequence[Document]:
+        """See `Views.list_causes`."""
+        return [{name: batch.get(name) for name in CAUSE_FIELDS} for batch in self.list_batches(query, limit=limit)]
 
     def list_skips(self, *, lane: str | None = None, since_us: int = 0, limit: int = 100) -> Sequence[Document]:
         """See `Views.list_skips`."""

@@ -11,6 +11,18 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from state.journal import BatchQuery, Document, StoredEntry
 
+CAUSE_FIELDS = (
+    "batch_id",
+    "fingerprint",
+    "dead_kind",
+    "error_code",
+    "storage_error",
+    "error",
+    "dead_at_us",
+    "attempted_at_us",
+)
+"""Fields of a batch's document that tell why and when it was set aside: a hundred of them weigh little."""
+
 
 class Views(Protocol):
     """Lists and counts of one pipeline. Every method raises `LedgerUnavailable` as those of `Journal` do."""
@@ -29,8 +41,12 @@ class Views(Protocol):
             ValueError: `after` is no page key.
         """
 
-    def list_fingerprints(self, status: str, *, after: str = "", limit: int = 100) -> Sequence[str]:
-        """Return the different fingerprints of the batches of this status, sorted, those after `after`."""
+    def list_causes(self, query: "BatchQuery", *, limit: int = 100) -> Sequence["Document"]:
+        """Return what `list_batches` does, of each batch only `CAUSE_FIELDS`: why it was set aside.
+
+        Raises:
+            ValueError: `after` is no page key.
+        """
 
     def list_skips(self, *, lane: str | None = None, since_us: int = 0, limit: int = 100) -> Sequence["Document"]:
         """Return triggers that found a live run or a paused lane, newest first by `at_us`, those since `since_us`."""

@@ -131,6 +131,11 @@ class FirestoreEmulator(Service):
 
     name = "firestore"
 
+    def __init__(self, heap_mb: int = 512) -> None:
+        """Let it hold so much: a batch's index document takes some 15 kB of it."""
+        super().__init__()
+        self._heap_mb = heap_mb
+
     @staticmethod
     def available() -> str | None:
         """Return why it cannot run and what to install, or None when it can."""
@@ -147,7 +152,7 @@ class FirestoreEmulator(Service):
         if executable is None or jar is None:
             raise ServiceError(self.available() or "the Firestore emulator is gone")
         # The first two make it start sooner; English because the emulator reads its own messages.
-        flags = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx512m", "-Duser.language=en"]
+        flags = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", f"-Xmx{self._heap_mb}m", "-Duser.language=en"]
         # The clients of servers pass the rules as the emulator's owner; whoever comes without a token meets them.
         where = ["--host", HOST, "--port", str(self.ports[0]), "--rules", str(RULES)]
         return [executable, *flags, "-cp", str(jar), firestore_emulator.MAIN_CLASS, *where]

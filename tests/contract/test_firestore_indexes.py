@@ -53,7 +53,7 @@ LISTS: Mapping[str, Callable[[FirestoreJournal], object]] = {
     ],
     "read_lanes": lambda journal: journal.read_lanes(),
     "read_entries": lambda journal: journal.read_entries("0", 1, 1),
-    "list_fingerprints": lambda journal: journal.list_fingerprints("DEAD_LETTERED", after="a"),
+    "list_causes": lambda journal: [journal.list_causes(query, limit=1) for query in batch_queries()],
     "list_skips": lambda journal: [journal.list_skips(lane=lane, since_us=1) for lane in (None, "0")],
     "read_newest_entry": lambda journal: journal.read_newest_entry("0"),
     "list_entries_of_people": lambda journal: [journal.list_entries_of_people("ops", before=at) for at in (None, 3)],

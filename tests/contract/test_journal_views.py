@@ -1,10 +1,12 @@
 """What the port says of the lists and counts that only people ask for."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from state.journal import BatchQuery, Journal, page_key
+from state.views import CAUSE_FIELDS
 from tests.unit.state.commits import commit
 from tests.unit.state.histories import DAY_US, LANE, T0_US
 
@@ -44,12 +46,16 @@ def test_a_count_is_of_all_that_the_query_finds_whatever_its_page(
     assert journal.count_batches(asked) == count
 
 
-def test_fingerprints_are_those_of_the_status_once_each_and_in_pages(journal: Journal) -> None:
+def test_causes_are_the_batches_of_a_list_with_the_fields_that_tell_why_and_no_other(journal: Journal) -> None:
     journal.commit(commit(batches={batch["batch_id"]: batch for batch in BATCHES}))
-    assert list(journal.list_fingerprints("DEAD_LETTERED")) == ["f1", "f2", "f4"]
-    assert list(journal.list_fingerprints("DEAD_LETTERED", limit=2)) == ["f1", "f2"]
-    assert list(journal.list_fingerprints("DEAD_LETTERED", after="f2", limit=2)) == ["f4"]
-    assert list(journal.list_fingerprints("DISCARDED")) == []
+    query = BatchQuery(status="DEAD_LETTERED", by="dead_at_us")
+    found = journal.list_causes(query, limit=3)
+    assert [(cause["batch_id"], cause["fingerprint"]) for cause in found] == [("b6", "f4"), ("b3", "f2"), ("b2", "f1")]
+    assert all(set(cause) <= set(CAUSE_FIELDS) for cause in found)
+    following = journal.list_causes(query.following(found[-1]))
+    assert [cause["dead_at_us"] for cause in following] == [101]
+    with pytest.raises(ValueError, match="start again from the first page"):
+        journal.list_causes(replace(query, after="nonsense"))
 
 
 def test_batches_with_open_records_come_with_the_most_first_and_in_pages(journal: Journal) -> None:

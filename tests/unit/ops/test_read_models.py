@@ -1,5 +1,6 @@
 """What pages read: failures by cause, what happened to a batch, what people did, charts; each with bounded reads."""
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -37,19 +38,26 @@ def test_dead_batches_are_grouped_by_cause_the_most_frequent_first() -> None:
     assert found.after == ""
 
 
-def test_groups_come_in_pages_that_leave_none_out() -> None:
+@pytest.mark.parametrize("looked_at", [1, 2, 3, 5, 9])
+def test_failures_come_in_pages_of_batches_that_leave_none_out_and_say_of_how_many(looked_at: int) -> None:
     desk = Desk()
     lane = desk.lane()
-    for number, word in enumerate(["one", "two", "three", "four", "five"]):
-        lane.dead(batch_of([flight(number)], start=word), answered(3, f"no field {word} here"))
-    seen, after, pages = set[str](), "", 0
+    for number, word in enumerate(["one", "two", "one", "three", "one"]):
+        lane.dead(batch_of([flight(number)], start=f"p{number}"), answered(3, f"no field {word} here"))
+    seen, after, looked = Counter[str](), "", 0
     while True:
-        found = groups(desk.journal, after=after, limit=2)
-        seen |= {group.message for group in found.items}
-        after, pages = found.after, pages + 1
+        found = groups(desk.journal, after=after, looked_at=looked_at)
+        seen.update({group.message: group.batches for group in found.items})
+        looked += found.of_newest
+        assert found.total == 5
+        assert found.of_newest == (0 if looked_at > 5 else sum(group.batches for group in found.items))
+        after = found.after
         if not after:
             break
-    assert (len(seen), pages) == (5, 3)
+    assert sorted(seen.values()) == [1, 1, 3]
+    assert looked == (0 if looked_at > 5 else 5)
+    with pytest.raises(ValueError, match="start again from the first page"):
+        groups(desk.journal, after="nonsense")
 
 
 def test_what_was_replayed_or_discarded_is_in_no_group() -> None:
@@ -89,7 +97,7 @@ def test_the_first_page_names_causes_with_one_question_of_a_stated_bound(
     many = [lane.dead(batch_of([flight(number)], start=f"p{number}")) for number in range(2, 5)]
     journal: Any = _Asked(desk.journal)
     found = newest(journal, limit=5, looked_at=looked_at)
-    assert journal.asked == [("list_batches", looked_at)]
+    assert journal.asked == [("list_causes", looked_at)]
     assert [group.batches for group in found.items] == counts
     assert found.of_newest == of_newest
     assert found.items[0] == replace(groups(desk.journal).items[0], batches=counts[0])

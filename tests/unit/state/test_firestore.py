@@ -238,7 +238,7 @@ LISTS: dict[str, Callable[[FirestoreJournal], object]] = {
     "index of batches": lambda journal: journal.read_index("batches", limit=2, after="b1"),
     "index of runs": lambda journal: journal.read_index("runs", limit=2),
     "receipts": lambda journal: journal.list_receipts(after="7~r1"),
-    "fingerprints": lambda journal: journal.list_fingerprints("DEAD_LETTERED", after="f1"),
+    "causes": lambda journal: journal.list_causes(BatchQuery(status="DEAD_LETTERED", by="dead_at_us")),
     "open records": lambda journal: journal.list_open_records(after="7~b1"),
     "skips": lambda journal: journal.list_skips(since_us=5),
     "skips of a lane": lambda journal: journal.list_skips(lane=LANE, since_us=5),
