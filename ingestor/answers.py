@@ -10,7 +10,7 @@ from typing import assert_never
 from ingestor.batch import RejectedRecord
 from ingestor.encode import Rejection
 from ingestor.lognames import LogName
-from ingestor.outcome import Action, Outcome, fingerprint, normalised
+from ingestor.outcome import Action, Outcome, fingerprint
 from ingestor.progress import Decided, Held, Progress, Stage, Streak, drain
 from ingestor.signals import AskTable, Command, CutConnection, Instant, Note
 
@@ -84,7 +84,7 @@ def _take_out(state: Progress, held: Held, outcome: Outcome, now: Instant) -> De
     The service's list may be incomplete; every round takes out one row at least, so the rounds end.
     """
     request = held.request
-    named = {error.index: error.message for error in outcome.row_errors if 0 <= error.index < len(request)}
+    named = outcome.refused_among(len(request))
     if not named:
         return act(state, held, Action.BATCH_FAILURE, outcome, now)
     gone = {request[at]: message for at, message in named.items()}
@@ -104,7 +104,7 @@ def _halve(state: Progress, held: Held, outcome: Outcome) -> Progress:
     """The request cannot be sent whole: half of it goes next; a row that cannot be sent alone is rejected alone."""
     request = held.request
     if len(request) == 1:
-        alone = _refuse(held, {request[0]: f"the row cannot be sent alone: {normalised(outcome.message)}"})
+        alone = _refuse(held, {request[0]: outcome.alone})
         return _with(state, answered(replace(alone, part=state.settings.request_rows)))
     return _with(state, replace(held, part=len(request) // 2, stage=Stage.READY))
 

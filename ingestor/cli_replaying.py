@@ -61,7 +61,7 @@ class _Call:
 @acting
 @as_json_option
 def replay(**options: Any) -> int:  # noqa: ANN401 - `_Call` has their types
-    """Send dead batches again: those named, --all, or what a --receipt has left. Exit 3 when not all are committed."""
+    """Send dead batches again: those named, --all, or what a --receipt has left. Exit 3 when not all rows are in."""
     call = _Call(**options)
     _check(call)
     if call.dry_run:
@@ -110,15 +110,18 @@ def _each(replayer: "Replayer", call: _Call) -> int:
             replayed = Replayed(batch_id, status, code="REFUSED", error=str(refused))
         done.append(replayed)
         if not call.as_json:
-            click.echo(_line(replayed), err=not replayed.ok)
+            click.echo(_line(replayed), err=not replayed.ok or replayed.rejected > 0)
     if call.as_json:
         click.echo(json.dumps({"items": [_replayed_json(each) for each in done]}))
-    return 0 if all(each.ok for each in done) else FAILED
+    return 0 if all(each.ok and not each.rejected for each in done) else FAILED
 
 
 def _line(replayed: "Replayed") -> str:
     if replayed.already:
         return f"{replayed.batch_id} was committed by a replay before; nothing was sent"
+    if replayed.ok and replayed.rejected:
+        look = f"{replayed.rejected} refused, see `ingestor records list {replayed.batch_id}`"
+        return f"{replayed.batch_id} is COMMITTED: {replayed.rows} rows, {look}"
     if replayed.ok:
         return f"{replayed.batch_id} is COMMITTED: {replayed.rows} rows"
     return f"{replayed.batch_id} is {replayed.status or 'not known'}: {replayed.error}"
@@ -147,8 +150,12 @@ def _plan(replayer: "Replayer", call: _Call) -> int:
 
 
 def _plan_cells(plan: "BatchPlan") -> list[str]:
-    what = plan.problem or "; ".join(plan.refused_by)
-    verdict = f"not sent: {what}" if plan.problem else f"refused: {what}" if plan.refused_by else "sent"
+    if plan.problem:
+        verdict = f"not sent: {plan.problem}"
+    elif plan.refused_by:
+        verdict = f"refused: {'; '.join(plan.refused_by)}"
+    else:
+        verdict = f"sent, some rows set aside: {'; '.join(plan.rejects)}" if plan.rejects else "sent"
     numbers = (plan.rows, plan.size_bytes, plan.present)
     return [plan.batch_id, plan.status, *map(str, numbers), stamp(plan.dead_at_us or None), verdict]
 
@@ -179,6 +186,13 @@ def _bulk(replayer: "Replayer", call: _Call) -> int:
         _print_report(replayer.stop_receipt(receipt, actor=call.actor), call)
         return 0
     click.echo(f"receipt {receipt}: `ingestor batches replay --receipt {receipt}` goes on with it", err=True)
+    rejected = 0
+
+    def told(done: int, total: int, replayed: "Replayed") -> None:
+        nonlocal rejected
+        rejected += replayed.rejected
+        show(done, total, replayed)
+
     with _bar(shown=is_watched(as_json=call.as_json)) as show:
         report = replayer.continue_receipt(
             receipt,
@@ -186,10 +200,10 @@ def _bulk(replayer: "Replayer", call: _Call) -> int:
             reason=call.reason,
             forced=call.force,
             max_per_s=call.max_per_s or MAX_PER_S,
-            on_progress=show,
+            on_progress=told,
         )
     _print_report(report, call)
-    return 0 if report.ok else FAILED
+    return 0 if report.ok and not rejected else FAILED
 
 
 def _print_report(report: "ReceiptReport", call: _Call) -> None:

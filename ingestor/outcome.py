@@ -94,6 +94,15 @@ class Outcome:
         """The `StorageError` code's name; empty where there was none."""
         return storage_error_name(self.storage_error)
 
+    def refused_among(self, rows: int) -> dict[int, str]:
+        """The service's words for each refused row, by its place among the `rows` of the request; there may be more."""
+        return {error.index: error.message for error in self.row_errors if 0 <= error.index < rows}
+
+    @property
+    def alone(self) -> str:
+        """Why a row is refused that is too large even as a request of its own."""
+        return f"the row cannot be sent alone: {normalised(self.message)}"
+
 
 def answered(
     code: int,

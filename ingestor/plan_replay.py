@@ -1,7 +1,7 @@
 """What a replay would do, before it does it: rows, bytes, what is in the table already, what today's table refuses.
 
-The plan reads and writes nothing. It knows the table's columns, not what BigQuery thinks of values: a batch that was
-refused for a value will be refused for it again.
+The plan changes nothing. It knows the table's columns, not what BigQuery thinks of values: a row that was refused for a
+value will be refused for it again.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ from ingestor.cost import GIB, WRITE_API_USD_PER_GIB
 from ingestor.envelope import UnreadableEnvelope, descriptor_of
 from ingestor.errors import DeadLetterError
 from ingestor.outcome import normalised
-from ingestor.replay_fits import refusals
+from ingestor.replay_fits import lacking, refusals
 from ingestor.replay_one import loaded
 from ingestor.replay_ports import ReplayPorts
 from ingestor.replay_rows import rows_to_send
@@ -32,7 +32,8 @@ class BatchPlan:
     Attributes:
         rows, size_bytes: what would be sent.
         present: distinct rows of the batch that are in the table already; they stay invisible until it is committed.
-        refused_by: why today's table would refuse it, a line each.
+        refused_by: why today's table would refuse all of it, a line each.
+        rejects: why it would refuse some of its rows, which become rejected records, a line each.
         problem: why it would not be sent at all; empty when it would.
         dead_at_us: when it was set aside.
         fingerprint, error: its last failure.
@@ -44,6 +45,7 @@ class BatchPlan:
     size_bytes: int = 0
     present: int = 0
     refused_by: tuple[str, ...] = ()
+    rejects: tuple[str, ...] = ()
     problem: str = ""
     dead_at_us: int = 0
     fingerprint: str = ""
@@ -124,20 +126,22 @@ class Planner:
             return BatchPlan(
                 batch_id, str((batch or {}).get("status", "")), problem=why or "it was never dead-lettered"
             )
-        rows, refused = dict[int, bytes](), tuple[str, ...]()
+        rows, refused, rejects = dict[int, bytes](), tuple[str, ...](), tuple[str, ...]()
         try:
             envelope = loaded(self._ports, batch)
             rows, descriptor = rows_to_send(envelope, batch.get("rejected_indexes", ())), descriptor_of(envelope)
         except (DeadLetterError, UnreadableEnvelope) as error:
             why = why or str(error)
         else:
-            refused = refusals(descriptor, table, tuple(rows.values())) if rows else ()
+            refused = refusals(descriptor, table) if rows else ()
+            rejects = tuple(lacking(descriptor, table, tuple(rows.values()))) if table and not refused else ()
         return BatchPlan(
             batch_id,
             batch["status"],
             len(rows),
             sum(map(len, rows.values())),
             refused_by=refused,
+            rejects=rejects,
             problem=why or "",
             dead_at_us=batch["dead_at_us"],
             fingerprint=batch.get("fingerprint") or "",

@@ -13,7 +13,7 @@ from google.protobuf.descriptor_pb2 import DescriptorProto
 from ingestor.batch import Encode, RejectedRecord, metadata_prefix, row_digest
 from ingestor.encode import Rejection
 from ingestor.lognames import LogName
-from ingestor.outcome import Action, fingerprint, normalised
+from ingestor.outcome import fingerprint, normalised
 from ingestor.rejected_records import parsed_lines
 from ingestor.replay_append import Appended, KeepAlive
 from ingestor.replay_one import BatchReplay, error_text
@@ -24,9 +24,6 @@ from state.events import ReplayStarted
 from state.journal import Document
 from state.ops import OpsLedger
 from state.transitions import OF_RECORDS, refusal
-
-MAX_ROUNDS = 5
-"""Times that refused rows are taken out and the rest is sent again: the service's list may be incomplete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,25 +194,10 @@ class Repairs:
     def _append(
         self, rows: Mapping[int, bytes], schema: DescriptorProto, keep_alive: KeepAlive
     ) -> tuple[Appended, dict[int, str]]:
-        """Append the rows without those that BigQuery refuses one by one. Return these, by row index, with the reason.
-
-        What is told in the end is the first answer that was no append: whether something is in doubt hangs on it.
-        """
-        left, refused, told = dict(rows), dict[int, str](), Appended(Action.APPENDED)
-        for _ in range(MAX_ROUNDS):
-            if not left:
-                return told, refused
-            indexes = tuple(left)
-            appended = self._ports.append(tuple(left.values()), schema, keep_alive)
-            if appended.landed:
-                return told, refused
-            told = appended if told.landed or appended.unknown else told
-            if not appended.refused:
-                break
-            refused |= {indexes[at]: " ".join(text.split()) for at, text in appended.refused.items()}
-            left = {index: row for index, row in left.items() if index not in refused}
-        text = error_text(told, tuple(left))
-        return told, refused | dict.fromkeys(left, text)
+        """Append the rows. Return the answer, and those that are not in the table, by row index, with the reason."""
+        appended, indexes = self._ports.append(tuple(rows.values()), schema, keep_alive), tuple(rows)
+        refused = {indexes[at]: " ".join(text.split()) for at, text in appended.refused.items()}
+        return appended, refused if appended.landed else dict.fromkeys(rows, error_text(appended)) | refused
 
     def _log_end(
         self, batch_id: str, actor: str, landed: Mapping[int, bytes], refused: Mapping[int, str], told: Appended

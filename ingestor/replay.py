@@ -52,7 +52,8 @@ class Replayer:
     def replay(self, batch_id: str, *, actor: str, reason: str, forced: bool = False, token: str = "") -> Replayed:
         """Replay one dead batch and make it visible. A batch that a replay committed before is left alone.
 
-        What BigQuery refuses is dead-lettered again, whole, with the reason. Beyond `MAX_REPLAYS` by people it takes
+        Rows that BigQuery refuses become rejected records and the others are committed; when it refuses the batch
+        itself, that is dead-lettered again, whole, with the reason. Beyond `MAX_REPLAYS` by people it takes
         `forced` and a reason. The same call again with the same `token` does not send again what has ended.
         """
         ops = self._ports.open_ops("")

@@ -1,8 +1,9 @@
 """Appends of stored rows, one request after the other: what a replay does instead of the run's loop.
 
 The outcome table decides about each answer; everything retried is bounded by `max_attempts` and, where the table says
-so, by time. What it promises: `landed` means that every row was acknowledged. What it cannot promise: that nothing was
-written when it says otherwise; `unknown` tells.
+so, by time. Rows that BigQuery refuses are taken out and the rest is sent again, as in a run; every round takes one out
+at least, so the rounds end. What it promises: `landed` means that every row was acknowledged that is not among
+`refused`. What it cannot promise: that nothing was written when it says otherwise; `unknown` tells.
 """
 
 import queue
@@ -40,12 +41,11 @@ class Appended:
     """What became of the rows.
 
     Attributes:
-        action: `APPENDED`, or what the last answer means when its budget is spent: `TAKE_OUT` (see `refused`),
-            `BATCH_FAILURE`, or `SYSTEMIC`.
-        outcome: the last answer.
+        action: `APPENDED`, or what the last answer means when its budget is spent: `BATCH_FAILURE` or `SYSTEMIC`.
+        outcome: the last answer; where only some rows were refused, the first that refused any.
         attempts: requests sent for the part that took the most.
-        unknown: rows may have been written although the answer is an error.
-        refused: the service's words for each refused row, by its place in `rows`.
+        unknown: rows that did not land, or were refused, may have been written all the same.
+        refused: why each refused row was refused, in the service's words, by its place in `rows`.
     """
 
     action: Action
@@ -56,7 +56,7 @@ class Appended:
 
     @property
     def landed(self) -> bool:
-        """Whether every row is in the table."""
+        """Whether every row is in the table that was not refused."""
         return self.action is Action.APPENDED
 
 
@@ -84,45 +84,77 @@ class Appender:
     request_bytes: int = REQUEST_BYTES
 
     def append(self, rows: Sequence[bytes], schema: DescriptorProto, keep_alive: KeepAlive = lambda: None) -> Appended:
-        """Return once all rows are acknowledged, or none of them can be."""
-        call, parts, landed = _Call(self, schema, keep_alive), deque(split(rows, self.request_bytes)), _LANDED
+        """Return once all rows are acknowledged but those refused one by one, or it is clear that they will not be."""
+        call, parts = _Call(self, schema, keep_alive), deque(split(rows, self.request_bytes))
+        so_far, written = Appended(Action.APPENDED), False
         try:
             while parts:
-                start, part = parts.popleft()
-                sent = call.send(part)
-                landed = replace(landed, attempts=max(landed.attempts, sent.attempts))
-                if sent.action is Action.HALVE and len(part) > 1:
-                    middle = len(part) // 2
-                    parts.extendleft([(start + middle, part[middle:]), (start, part[:middle])])
-                elif not sent.landed:
-                    return _within(sent, start, landed)
+                places = parts.popleft()
+                sent = call.send([rows[place] for place in places])
+                so_far = _with(so_far, sent)
+                if sent.landed:
+                    written = True
+                elif sent.action is Action.HALVE and len(places) > 1:
+                    middle = len(places) // 2
+                    parts.extendleft([places[middle:], places[:middle]])
+                elif refused := _refused(sent, places):
+                    so_far = _without(so_far, sent, refused)
+                    parts.extendleft([left] if (left := [place for place in places if place not in refused]) else [])
                 else:
-                    landed = replace(landed, unknown=True)  # from here on something is written
+                    return replace(so_far, action=_final(sent), outcome=sent.outcome, unknown=so_far.unknown or written)
         finally:
             call.close()
-        return replace(landed, unknown=False)
+        return so_far
 
 
-def split(rows: Sequence[bytes], limit_bytes: int) -> list[tuple[int, Sequence[bytes]]]:
-    """Return the requests for the rows: the place of the first one, and the rows; each below the limit if it can."""
-    parts, start, size = list[tuple[int, Sequence[bytes]]](), 0, 0
+def split(rows: Sequence[bytes], limit_bytes: int) -> list[Sequence[int]]:
+    """Return the requests for the rows: the places of each one's rows; each below the limit if it can."""
+    parts, start, size = list[Sequence[int]](), 0, 0
     for at, row in enumerate(rows):
         cost = len(row) + _ROW_FRAMING
         if at > start and size + cost > limit_bytes:
-            parts.append((start, rows[start:at]))
+            parts.append(range(start, at))
             start, size = at, 0
         size += cost
-    return [*parts, (start, rows[start:])] if rows else []
+    return [*parts, range(start, len(rows))] if rows else []
 
 
-_LANDED = Appended(Action.APPENDED)
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What became of one request: `unknown` when any of its tries may have been written without a word."""
+
+    action: Action
+    outcome: Outcome
+    attempts: int
+    unknown: bool
+
+    @property
+    def landed(self) -> bool:
+        return self.action is Action.APPENDED
 
 
-def _within(sent: Appended, start: int, so_far: Appended) -> Appended:
-    action = sent.outcome.spent if sent.action is Action.HALVE else sent.action
-    refused = {start + at: text for at, text in sent.refused.items()}
-    unknown = sent.unknown or so_far.unknown
-    return replace(sent, action=action, attempts=so_far.attempts, unknown=unknown, refused=refused)
+def _with(so_far: Appended, sent: _Sent) -> Appended:
+    """What a request adds: a lost answer says nothing any more once the same rows were acknowledged."""
+    unknown = so_far.unknown or (sent.unknown and not sent.landed)
+    return replace(so_far, attempts=max(so_far.attempts, sent.attempts), unknown=unknown)
+
+
+def _refused(sent: _Sent, places: Sequence[int]) -> dict[int, str]:
+    """The rows that go out alone, by place: those that the answer names, and one too large for a request of its own."""
+    if sent.action is Action.HALVE:
+        return {places[0]: sent.outcome.alone}
+    named = sent.outcome.refused_among(len(places)) if sent.action is Action.TAKE_OUT else {}
+    return {places[at]: text for at, text in named.items()}
+
+
+def _without(so_far: Appended, sent: _Sent, refused: Mapping[int, str]) -> Appended:
+    outcome = so_far.outcome if so_far.refused else sent.outcome
+    return replace(so_far, outcome=outcome, refused={**so_far.refused, **refused})
+
+
+def _final(sent: _Sent) -> Action:
+    """An answer that names no row of the request leaves nothing to take out."""
+    return Action.BATCH_FAILURE if sent.action is Action.TAKE_OUT else sent.action
 
 
 class _Call:
@@ -134,7 +166,7 @@ class _Call:
         self._heard: queue.SimpleQueue[Answer | Ended] = queue.SimpleQueue()
         self._sent = 0
 
-    def send(self, part: Sequence[bytes]) -> Appended:
+    def send(self, part: Sequence[bytes]) -> _Sent:
         """Send one request until its answer is final."""
         appender, streak, attempts, unknown = self._appender, _Streak(), 0, False
         while True:
@@ -144,8 +176,7 @@ class _Call:
             streak = streak.after(outcome, appender.monotonic())
             action, outcome = self._decided(outcome, streak, attempts)
             if action not in _AGAIN:
-                refused = {error.index: error.message for error in outcome.row_errors}
-                return Appended(action, outcome, attempts, unknown, refused)
+                return _Sent(action, outcome, attempts, unknown)
             if action is Action.REFRESH:
                 appender.renew()
             if action in _NEW_CONNECTION:

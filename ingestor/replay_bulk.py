@@ -176,6 +176,8 @@ class BulkReplay:
     def _item(self, batch_id: str, letter: str) -> ReceiptItem:
         batch = self._ports.journal.read_batch(batch_id) or {}
         answer = str(batch.get("last_answer") or batch.get("error") or "")
+        if left := batch.get("open_records"):
+            answer = f"{answer}; {left} rejected record(s) open"
         return ReceiptItem(batch_id, _LETTERS[letter], str(batch.get("status", "")), answer)
 
     def _read(self, receipt: str) -> Document:

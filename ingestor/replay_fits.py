@@ -11,7 +11,6 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.descriptor_pb2 import DescriptorProto
-from google.protobuf.message import Message
 
 from ingestor.columns import Column, Mode, Table
 from ingestor.replay_rows import row_class
@@ -46,15 +45,13 @@ _TAKEN_BY: Mapping[int, tuple[str, ...]] = MappingProxyType(
 """Column types that take a field of the writer schema, the usual one first."""
 
 
-def refusals(descriptor: DescriptorProto, table: Table | None, rows: Sequence[bytes] = ()) -> tuple[str, ...]:
-    """Return why the table refuses rows of this descriptor, a line each; nothing when it takes them."""
+def refusals(descriptor: DescriptorProto, table: Table | None) -> tuple[str, ...]:
+    """Return why the table refuses all rows of this descriptor, a line each; nothing when it takes them."""
     if table is None:
         return ("the table does not exist",)
-    kind = row_class(descriptor)
-    message: Any = kind.DESCRIPTOR
+    message: Any = row_class(descriptor).DESCRIPTOR
     found = compare(_columns(message, table.columns), table)
-    texts = (each.text.partition(";")[0].replace("message ", "batch ") for each in found.blocking)
-    return (*texts, *_missing(table, kind, rows))
+    return tuple(each.text.partition(";")[0].replace("message ", "batch ") for each in found.blocking)
 
 
 def _columns(message: Descriptor, present: Sequence[Column]) -> tuple[Column, ...]:
@@ -86,7 +83,9 @@ def _one_value(message: Descriptor) -> tuple[str, ...]:
     return ()
 
 
-def _missing(table: Table, kind: type[Message], rows: Sequence[bytes]) -> Iterator[str]:
+def lacking(descriptor: DescriptorProto, table: Table, rows: Sequence[bytes]) -> Iterator[str]:
+    """Yield a line for each REQUIRED column that some of the rows have no value for: these rows alone are refused."""
+    kind = row_class(descriptor)
     message: Any = kind.DESCRIPTOR
     members = {each.name.lower(): each for each in message.fields}
     required = [

@@ -2,10 +2,12 @@
 
 The stored bytes go out under their own ids and ingest time, so however often this happens, whoever does it and wherever
 it is killed, a reader sees each row once. A batch whose replayer died stays REPLAYING and the next one takes it over.
+Rows that BigQuery refuses are rejected as a run rejects them: durable in the bucket, then journaled in the entry that
+commits the others. A replay that fails says nothing of them; the next one meets them again.
 What it cannot promise: that rows of a replay which failed are not in the table; they stay invisible.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from ingestor_protos.ingestor_pb2 import DeadLetterBatch
@@ -16,13 +18,16 @@ from ingestor.lognames import LogName
 from ingestor.outcome import Action, fingerprint, fingerprint_of, normalised
 from ingestor.replay_append import Appended, KeepAlive
 from ingestor.replay_ports import ReplayPorts
-from ingestor.replay_rows import rows_to_send
+from ingestor.replay_rows import rejected_rows, rows_to_send
 from state.errors import Refused
+from state.events import RecordsRejected
 from state.journal import Document
 from state.ops import OpsLedger
 
 NOT_LOADED = "NOT_LOADED"
 """Stands where a gRPC status would, when the stored batch could not be read."""
+NOT_STORED = "NOT_STORED"
+"""Likewise, when the bucket did not take the rows that BigQuery refused."""
 REFUSED = "REFUSED"
 """Likewise, when the ledger's rules did not allow it."""
 _SHOWN_ERROR = 500
@@ -35,6 +40,7 @@ class Replayed:
     Attributes:
         status: the batch's, after this.
         rows: rows that BigQuery acknowledged in this replay.
+        rejected: rows that it refused: rejected records of the batch now.
         already: nothing was sent: it was COMMITTED by a replay before, or this same replay ended before.
         action: what the last answer meant, None when nothing was sent.
         code: the last answer's gRPC status, `NOT_LOADED`, or `REFUSED` by the ledger's rules; empty when it succeeded.
@@ -45,6 +51,7 @@ class Replayed:
     batch_id: str
     status: str
     rows: int = 0
+    rejected: int = 0
     already: bool = False
     attempts: int = 0
     action: Action | None = None
@@ -116,8 +123,14 @@ class BatchReplay:
         self._ports.log(LogName.REPLAY_STARTED, batch_id=batch_id, actor=asked.actor)
         replayed = self._send(claimed, batch_id, keep_alive)
         said = self._end(ops, replayed, token, asked)
-        failed = not said.ok
-        self._ports.log(
+        self._log_end(said, asked)
+        return said
+
+    def _log_end(self, said: Replayed, asked: Asked) -> None:
+        failed, log, batch_id = not said.ok, self._ports.log, said.batch_id
+        if said.rejected:
+            log(LogName.RECORD_REJECTED, "WARNING", batch_id=batch_id, rows_rejected=said.rejected, stage="append")
+        log(
             LogName.REPLAY_FAILED if failed else LogName.REPLAY_SUCCEEDED,
             "WARNING" if failed else "INFO",
             batch_id=batch_id,
@@ -126,27 +139,49 @@ class BatchReplay:
             attempts=said.attempts,
             **({"code": said.code, "error": normalised(said.error)} if failed else {}),
         )
-        return said
 
     def _send(self, claimed: Document, batch_id: str, keep_alive: KeepAlive) -> "_Sent":
-        """Load the rows that were not rejected and append them."""
+        """Load the rows that were not rejected, append them, and set aside those refused when the others landed."""
         try:
             envelope = loaded(self._ports, claimed)
             rows, descriptor = rows_to_send(envelope, claimed.get("rejected_indexes", ())), descriptor_of(envelope)
         except (DeadLetterError, UnreadableEnvelope) as error:
-            return _Sent(batch_id, 0, None, str(error))
+            return _Sent(batch_id, error=str(error), code=NOT_LOADED)
         keep_alive()
         appended = self._ports.append(tuple(rows.values()), descriptor, keep_alive)
-        text = "" if appended.landed else error_text(appended, tuple(rows))
-        return _Sent(batch_id, len(rows) if appended.landed else 0, appended, text)
+        sent = _Sent(batch_id, appended=appended, code=appended.outcome.code)
+        if not appended.landed:
+            return replace(sent, error=error_text(appended))
+        try:
+            rejected = self._reject(envelope, rows, appended)
+        except DeadLetterError as error:
+            return replace(sent, error=str(error), code=NOT_STORED)
+        return replace(sent, rows=len(rows) - len(appended.refused), rejected=rejected)
+
+    def _reject(
+        self, envelope: DeadLetterBatch, rows: Mapping[int, bytes], appended: Appended
+    ) -> RecordsRejected | None:
+        """Make the refused rows durable as rejected records. Raises `DeadLetterError`."""
+        if not appended.refused:
+            return None
+        indexes = tuple(rows)
+        why = {indexes[at]: " ".join(text.split()) for at, text in appended.refused.items()}
+        stored = rejected_rows(envelope, rows, why, self._ports.unencode)
+        name, generation = self._ports.rejected.store(stored)
+        gone = tuple(item.index for item in stored.rejected)
+        return RecordsRejected(
+            batch_id=envelope.batch_id, stage="append", indexes=gone, object=name, generation=generation
+        )
 
     def _end(self, ops: OpsLedger, sent: "_Sent", token: str, asked: Asked) -> Replayed:
-        who = {"token": token, "actor": asked.actor, "receipt": asked.receipt}
+        batch_id, who = sent.batch_id, {"token": token, "actor": asked.actor, "receipt": asked.receipt}
         try:
-            if sent.appended is not None and sent.appended.landed:
-                end = ops.succeeded(sent.batch_id, rows=sent.rows, attempts=sent.appended.attempts, **who)
+            if sent.appended is not None and not sent.error:
+                end = ops.succeeded(
+                    batch_id, rows=sent.rows, attempts=sent.appended.attempts, rejected=sent.rejected, **who
+                )
                 return sent.replayed("COMMITTED", end)
-            end = ops.failed(sent.batch_id, code=sent.code, error=sent.error, fingerprint=sent.fingerprint, **who)
+            end = ops.failed(batch_id, code=sent.code, error=sent.error, fingerprint=sent.fingerprint, **who)
         except Refused as lost:
             return self._taken_over(sent, str(lost))
         return sent.replayed("DEAD_LETTERED", end)
@@ -162,19 +197,19 @@ class BatchReplay:
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    batch_id: str
-    rows: int
-    appended: Appended | None
-    error: str
+    """What became of the rows: all but the `rejected` landed, or `error` says in one line why the batch stays dead."""
 
-    @property
-    def code(self) -> str:
-        return self.appended.outcome.code if self.appended else NOT_LOADED
+    batch_id: str
+    rows: int = 0
+    rejected: RecordsRejected | None = None
+    appended: Appended | None = None
+    error: str = ""
+    code: str = ""
 
     @property
     def fingerprint(self) -> str:
-        if self.appended is None:
-            return fingerprint_of("not_loaded", NOT_LOADED, 0, self.error)
+        if self.appended is None or self.appended.landed:
+            return fingerprint_of(self.code.lower(), self.code, 0, self.error)
         return fingerprint(self.appended.outcome)
 
     def replayed(self, status: str, end: Document) -> Replayed:
@@ -185,6 +220,7 @@ class _Sent:
             self.batch_id,
             status,
             self.rows,
+            len(self.rejected.indexes) if self.rejected else 0,
             attempts=attempts,
             action=action,
             code=self.code if failed else "",
@@ -217,14 +253,9 @@ def loaded(ports: ReplayPorts, batch: Document) -> DeadLetterBatch:
     return envelope
 
 
-def error_text(appended: Appended, indexes: tuple[int, ...]) -> str:
-    """Return why rows were not taken, in one line; refused rows are named by their row index."""
-    said = appended.outcome.message
-    if appended.refused:
-        place, words = min(appended.refused.items())
-        named = f"row {indexes[place]}" if 0 <= place < len(indexes) else "a row"
-        said = f"{len(appended.refused)} row(s) refused, {named}: {words or said}"
-    return " ".join(said.split())[:_SHOWN_ERROR] or appended.outcome.code
+def error_text(appended: Appended) -> str:
+    """Return why rows were not taken, in one line."""
+    return " ".join(appended.outcome.message.split())[:_SHOWN_ERROR] or appended.outcome.code
 
 
 class Pace:

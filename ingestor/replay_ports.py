@@ -7,10 +7,11 @@ from typing import Any, Protocol
 from google.protobuf.descriptor_pb2 import DescriptorProto
 from ingestor_protos.ingestor_pb2 import DeadLetterBatch
 
-from ingestor.batch import Encode, RejectedRecord
+from ingestor.batch import Batch, Encode, RejectedRecord
 from ingestor.columns import Table
 from ingestor.ports import Log
 from ingestor.replay_append import Appended, KeepAlive
+from ingestor.unencode import Unencode
 from state.fold import Statement
 from state.journal import Journal
 from state.ops import OpsLedger
@@ -23,8 +24,11 @@ class DeadBatchReader(Protocol):
         """Return one, checked. Raises `DeadLetterError`."""
 
 
-class RejectedReader(Protocol):
+class Rejected(Protocol):
     """Where rejected records lie."""
+
+    def store(self, batch: Batch) -> tuple[str, int]:
+        """Make the batch's `rejected` durable; return the object and its generation. Raises `DeadLetterError`."""
 
     def read(self, name: str, generation: int | None = None) -> tuple[RejectedRecord, ...]:
         """Return those of an object. Raises `DeadLetterError`."""
@@ -48,6 +52,7 @@ class ReplayPorts:
         query: runs a query and returns its rows by column name; raises `BigQueryUnavailable` or `SchemaMismatch`.
         table_name: `project.dataset.table`.
         message: the encoder and the writer schema of today's message; raises `ConfigurationError` or `SchemaMismatch`.
+        unencode: a row without metadata columns back to a record that today's message encodes to it; None for none.
         token: a new random text each time.
         monotonic: seconds that only ever grow.
         sleep: waits so many seconds.
@@ -56,13 +61,14 @@ class ReplayPorts:
     journal: Journal
     open_ops: Callable[[str], OpsLedger]
     dead: DeadBatchReader
-    rejected: RejectedReader
+    rejected: Rejected
     append: Append
     publish: Callable[[Sequence[Statement]], None]
     live_table: Callable[[], Table | None]
     query: Callable[[str], list[dict[str, Any]]]
     table_name: str
     message: Callable[[], tuple[Encode, DescriptorProto]]
+    unencode: Unencode
     token: Callable[[], str]
     monotonic: Callable[[], float]
     sleep: Callable[[float], None]

@@ -4,7 +4,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from google.protobuf.descriptor_pb2 import DescriptorProto
@@ -18,14 +18,17 @@ from ingestor.ddl import OPERATORS_LANE, ledger_id
 from ingestor.deadletters import DeadBatches, RejectedRecords, storage_client
 from ingestor.descriptor import normalized, writer_schema
 from ingestor.encode_fast import FastEncoder
+from ingestor.errors import ConfigurationError, SchemaMismatch
 from ingestor.lognames import LogName
 from ingestor.messages import descriptor_of, message_class
+from ingestor.pages import JsonValue
 from ingestor.ports import Log
 from ingestor.publish import LedgerTable
 from ingestor.replay import Replayer
 from ingestor.replay_append import Appender
 from ingestor.replay_fits import refusals
 from ingestor.replay_ports import ReplayPorts
+from ingestor.unencode import Unencode, unencoder
 from state.journal import Journal
 from state.ops import OpsLedger
 
@@ -71,6 +74,7 @@ class _Wiring:
             query=self._tables.query,
             table_name=f"{config.gcp_project_id}.{config.bq_dataset_id}.{config.bq_table_id}",
             message=self._message,
+            unencode=self._unencode,
             token=lambda: secrets.token_hex(16),
             monotonic=time.monotonic,
             sleep=time.sleep,
@@ -127,6 +131,17 @@ class _Wiring:
     def _message(self) -> tuple[Encode, DescriptorProto]:
         message = message_class(self._config.message_type)
         return FastEncoder(message).encode, writer_schema(descriptor_of(message))
+
+    def _unencode(self, row: bytes) -> JsonValue:
+        return self._unencoder(row)
+
+    @cached_property
+    def _unencoder(self) -> Unencode:
+        try:
+            message = message_class(self._config.message_type)
+            return unencoder(message, FastEncoder(message).encode)
+        except (ConfigurationError, SchemaMismatch):
+            return lambda _: None
 
     def _close(self, storage: Any) -> None:  # noqa: ANN401 - the client has no types
         client, self._client = self._client, None

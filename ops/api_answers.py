@@ -233,7 +233,9 @@ class ReceiptLines(BaseModel):
 
 
 class PlannedBatch(BaseModel):
-    """What a replay of one batch would do. `problem`: why it is not sent; `refused_by`: why the table would refuse."""
+    """What a replay of one batch would do. `problem`: why it is not sent; `refused_by`: why the table would refuse it
+    whole; `rejects`: why it would refuse some of its rows, which become rejected records.
+    """
 
     batch_id: str
     status: str
@@ -241,6 +243,7 @@ class PlannedBatch(BaseModel):
     size_bytes: int
     present: int
     refused_by: list[str]
+    rejects: list[str]
     problem: str
     dead_at_us: int
     fingerprint: str

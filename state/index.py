@@ -181,7 +181,7 @@ def _attempted(pipeline: str, lane: str, event: BatchAttempted, moment: Moment) 
 def _outcome(batch: Mapping[str, Any], event: Outcome, moment: Moment) -> dict[str, Any]:
     match event:
         case RecordsRejected():
-            return _rejected(batch, event)
+            return rejected_by(batch, event)
         case BatchCommitted():
             outcome = {"rows": event.rows, "attempts": event.attempts, "latency_ms": event.latency_ms}
             return {"status": "COMMITTED", **_settled(moment), **outcome}
@@ -193,8 +193,8 @@ def _outcome(batch: Mapping[str, Any], event: Outcome, moment: Moment) -> dict[s
             assert_never(event)
 
 
-def _rejected(batch: Mapping[str, Any], event: RecordsRejected) -> dict[str, Any]:
-    """All rejections of a batch share one entry, so what the entry changed before is all there was before."""
+def rejected_by(batch: Mapping[str, Any], event: RecordsRejected) -> dict[str, Any]:
+    """Return what a rejection changes, given the batch's rejections before it: on a source lane all share one entry."""
     rejection = {
         "stage": event.stage,
         "indexes": list(event.indexes),

@@ -15,12 +15,13 @@ from state.events import (
     Event,
     RecordDiscarded,
     RecordReplayed,
+    RecordsRejected,
     ReplayFailed,
     ReplayStarted,
     ReplaySucceeded,
 )
 from state.journal import Document
-from state.ops_index import BatchEvent, Held
+from state.ops_index import AskedEvent, Held
 from state.ops_receipts import OpsReceipts, require_pending
 from state.ops_writer import allowed
 
@@ -74,13 +75,23 @@ class OpsLedger(OpsReceipts):
         return Claimed(self._write(decide, batch_id, receipt))
 
     def succeeded(  # noqa: PLR0913 - what the answer was
-        self, batch_id: str, *, token: str, actor: str, rows: int, attempts: int, receipt: str = ""
+        self,
+        batch_id: str,
+        *,
+        token: str,
+        actor: str,
+        rows: int,
+        attempts: int,
+        receipt: str = "",
+        rejected: RecordsRejected | None = None,
     ) -> Document:
-        """Say that BigQuery acknowledged the replay of this token. Return the batch's document."""
+        """Say that BigQuery acknowledged the replay of this token: all rows, or all but those `rejected`, which are
+        durable and open records of the batch from this entry on. Return the batch's document.
+        """
         event = ReplaySucceeded(
             batch_id=batch_id, token=token, actor=actor, rows=rows, attempts=attempts, receipt=receipt
         )
-        return self._end(event, "COMMITTED")
+        return self._end(event, "COMMITTED", rejected)
 
     def failed(  # noqa: PLR0913 - what the answer was
         self, batch_id: str, *, token: str, actor: str, code: str, error: str, fingerprint: str, receipt: str = ""
@@ -180,14 +191,17 @@ class OpsLedger(OpsReceipts):
         event = RecordDiscarded(batch_id=batch_id, actor=actor, reason=reason, indexes=tuple(sorted(set(indexes))))
         return self._one(event)
 
-    def _one(self, event: BatchEvent) -> Document:
+    def _one(self, event: AskedEvent) -> Document:
         return self._write(lambda held: (allowed(held, event),), event.batch_id)
 
-    def _end(self, event: ReplaySucceeded | ReplayFailed, status: str) -> Document:
+    def _end(
+        self, event: ReplaySucceeded | ReplayFailed, status: str, rejected: RecordsRejected | None = None
+    ) -> Document:
         def decide(held: Held) -> Sequence[Event]:
             batch = held.batches.get(event.batch_id, {})
             is_said = (batch.get("status"), batch.get("replay_token")) == (status, event.token)
-            return () if is_said else (allowed(held, event),)
+            first = (rejected,) if rejected else ()
+            return () if is_said else (*first, allowed(held, event))
 
         return self._write(decide, event.batch_id, event.receipt)
 

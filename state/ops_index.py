@@ -16,28 +16,43 @@ from state.events import (
     BatchesPublished,
     BatchReopened,
     Event,
-    OpsEvent,
     ReceiptClosed,
     ReceiptOpened,
     RecordDiscarded,
     RecordReplayed,
+    RecordsRejected,
     ReplayFailed,
     ReplayStarted,
     ReplaySucceeded,
 )
 from state.fold import Moment
-from state.index import IndexChanges, is_done
+from state.index import IndexChanges, is_done, rejected_by
 from state.journal import Document
 from state.receipts import FAILED, SUCCEEDED, Letter, answered, closed, opened
 
 RUN_ACTOR = "run"
 """The actor of a run's own replays (probes, and the healing after them): they count towards no cap."""
 
-BatchEvent = (
+AskedEvent = (
     ReplayStarted | ReplaySucceeded | ReplayFailed | BatchDiscarded | BatchReopened | RecordReplayed | RecordDiscarded
 )
+"""What somebody wants of a batch, or did to it."""
+BatchEvent = AskedEvent | RecordsRejected
+"""All that changes a batch on this lane: a replay's end says first which rows BigQuery refused."""
 
-BUILT_UPON = frozenset({"attempted_version", "replays", "repairs", "discarded_indexes", "open_records", "expire_at_us"})
+BUILT_UPON = frozenset(
+    {
+        "attempted_version",
+        "replays",
+        "rejections",
+        "rejected_indexes",
+        "rejected",
+        "repairs",
+        "discarded_indexes",
+        "open_records",
+        "expire_at_us",
+    }
+)
 """Fields whose value after an event rests on the one before, so that a part of the history does not tell them; the
 first of them says that a document is told from its beginning.
 """
@@ -94,6 +109,7 @@ def ops_changes(held: Held, events: Iterable[Event], moment: Moment, *, retentio
                 | BatchReopened()
                 | RecordReplayed()
                 | RecordDiscarded()
+                | RecordsRejected()
             ):
                 _batch(changes, held, event, moment, retention_us)
             case _:
@@ -105,7 +121,8 @@ def _batch(changes: IndexChanges, held: Held, event: BatchEvent, moment: Moment,
     changed = changes.batches.setdefault(event.batch_id, {})
     before = {**held.batches.get(event.batch_id, {}), **changed}
     changed.update(_changed(before, event))
-    changed.update(last_actor=event.actor, ops_version=moment.version, ops_at_us=moment.at_us)
+    if isinstance(event, AskedEvent):
+        changed.update(last_actor=event.actor, ops_version=moment.version, ops_at_us=moment.at_us)
     after = {**before, **changed}
     changed["expire_at_us"] = moment.at_us + retention_us if is_done(after) else None
     letter = _letter(event)
@@ -116,7 +133,7 @@ def _batch(changes: IndexChanges, held: Held, event: BatchEvent, moment: Moment,
         changed_receipt.update(answered(held_receipt, event.batch_id, letter, moment))
 
 
-def _letter(event: OpsEvent) -> Letter | None:
+def _letter(event: BatchEvent) -> Letter | None:
     match event:
         case ReplaySucceeded():
             return SUCCEEDED
@@ -126,7 +143,7 @@ def _letter(event: OpsEvent) -> Letter | None:
             return None
 
 
-def _changed(before: Document, event: BatchEvent) -> dict[str, Any]:  # noqa: PLR0911 - one a kind of event
+def _changed(before: Document, event: BatchEvent) -> dict[str, Any]:  # noqa: C901, PLR0911 - one a kind of event
     match event:
         case ReplayStarted() if event.indexes:
             return {**_claimed(before, event), "last_reason": event.reason}
@@ -154,6 +171,9 @@ def _changed(before: Document, event: BatchEvent) -> dict[str, Any]:  # noqa: PL
         case RecordDiscarded():
             discarded = sorted({*before.get("discarded_indexes", []), *event.indexes})
             return {**_records({**before, "discarded_indexes": discarded}), "last_reason": event.reason}
+        case RecordsRejected():
+            rejected = rejected_by(before, event)
+            return {**rejected, "open_records": _records({**before, **rejected})["open_records"]}
         case _:
             assert_never(event)
 

@@ -7,7 +7,7 @@ from state.events import OPS_LANE, BatchesPublished, Event
 from state.fold import Statement
 from state.journal import Document, Journal, Token
 from state.ledger import LaneLedger
-from state.ops_index import BatchEvent, Held
+from state.ops_index import AskedEvent, Held
 from state.transitions import refusal
 
 MAX_CONFLICTS = 20
@@ -87,7 +87,7 @@ class OpsWriter:
         return Held(batches, receipts), {batch_id: found[1]} if found else {}
 
 
-def allowed(held: Held, event: BatchEvent) -> BatchEvent:
+def allowed(held: Held, event: AskedEvent) -> AskedEvent:
     """Return the event, or raise `Refused` when it may not happen to what is held."""
     if why := refusal(held.batches.get(event.batch_id), event):
         raise Refused(why)

@@ -20,7 +20,7 @@ from state.events import (
     ReplaySucceeded,
 )
 from state.journal import Document
-from state.ops_index import RUN_ACTOR, BatchEvent, unpacked
+from state.ops_index import RUN_ACTOR, AskedEvent, BatchEvent, unpacked
 
 Status = Literal["ATTEMPTED", "COMMITTED", "DEAD_LETTERED", "SUPERSEDED", "REPLAYING", "DISCARDED"]
 
@@ -50,7 +50,7 @@ of the lane also discards what a replay had COMMITTED, and nobody reopens that.
 
 OF_RECORDS: Mapping[str, frozenset[Status]] = MappingProxyType(
     {
-        RecordsRejected.TYPE: frozenset({"ATTEMPTED"}),
+        RecordsRejected.TYPE: frozenset({"ATTEMPTED", "REPLAYING"}),
         ReplayStarted.TYPE: frozenset({"COMMITTED", "DEAD_LETTERED", "REPLAYING"}),
         ReplayFailed.TYPE: frozenset({"COMMITTED", "DEAD_LETTERED", "REPLAYING", "DISCARDED"}),
         RecordReplayed.TYPE: frozenset({"COMMITTED", "DEAD_LETTERED", "REPLAYING", "DISCARDED"}),
@@ -71,7 +71,7 @@ _NEXT: Mapping[str, str] = MappingProxyType(
 )
 
 
-def refusal(document: Document | None, event: BatchEvent) -> str | None:
+def refusal(document: Document | None, event: AskedEvent) -> str | None:
     """Return why the operators' event may not happen to this batch now, and what can be done; None when it may."""
     if document is None:
         return f"batch {event.batch_id} is not known; find it with `ingestor batches list`"
@@ -94,7 +94,7 @@ def transitions_text() -> str:
     return "\n".join(["| event | finds the batch | leaves it |", "|---|---|---|", *rows])
 
 
-def _unsaid(event: BatchEvent) -> str | None:
+def _unsaid(event: AskedEvent) -> str | None:
     if not event.actor:
         return "changes only by somebody's name; say who (actor)"
     needs_reason = (isinstance(event, ReplayStarted) and event.forced) or isinstance(
@@ -120,7 +120,7 @@ def _of_status(document: Document, event: BatchEvent) -> str | None:
 
 def _is_of_records(event: BatchEvent) -> bool:
     match event:
-        case RecordReplayed() | RecordDiscarded():
+        case RecordReplayed() | RecordDiscarded() | RecordsRejected():
             return True
         case ReplayStarted() | ReplayFailed():
             return bool(event.indexes)
@@ -128,7 +128,7 @@ def _is_of_records(event: BatchEvent) -> bool:
             return False
 
 
-def _of_replay(document: Document, event: BatchEvent) -> str | None:
+def _of_replay(document: Document, event: AskedEvent) -> str | None:
     if not isinstance(event, ReplayStarted) or event.indexes:
         return _of_token(document, event)
     is_counted = document["status"] == "DEAD_LETTERED" and event.actor != RUN_ACTOR
@@ -147,7 +147,7 @@ def _of_token(document: Document, event: BatchEvent) -> str | None:
     return None
 
 
-def _of_records(document: Document, event: BatchEvent) -> str | None:
+def _of_records(document: Document, event: AskedEvent) -> str | None:
     if isinstance(event, _WHOLE) or not _is_of_records(event):
         return None
     if not event.indexes:

@@ -18,7 +18,7 @@ from ingestor.envelope import DeadBatch, Origin
 from ops.local.services import request_json
 from ops.local.storage_write import StorageWriteServer
 from tests.conftest import PROJECT
-from tests.dead import INGEST_US, REFUSED, Lane, batch_of, flight
+from tests.dead import DENIED, INGEST_US, REFUSED, Lane, batch_of, flight
 from tests.e2e.conftest import Done, Pipeline
 
 BAD = {"flight": 7, "distance": "far"}
@@ -232,6 +232,35 @@ def test_a_replay_does_what_its_plan_says_after_the_schema_moved(  # noqa: PLR09
     assert verdict in " ".join(plan.out.split()), what
     done = replays.as_json("batches", "replay", batch_id)["items"][0]
     assert (done["status"], done["code"]) == (status, code), (what, done)
+
+
+def test_an_outage_s_batch_with_a_bad_row_is_replayed_without_it_and_the_row_repaired(
+    scripted: tuple[Replays, StorageWriteServer], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    replays, server = scripted
+    (batch_id,) = dead_letter(
+        replays, monkeypatch, batch_of([flight(1), flight(2), BAD]), outcome=DENIED, kind="systemic"
+    )
+    refuse = {"answer": "INVALID_ARGUMENT", "row_errors": "matching", "message": "flight 'two' is unknown"}
+    server.play([{"on": {"stream": "*/tables/flights/*", "contains": {"flight": [2]}}, "do": refuse}])
+    done = replays.batches("replay", batch_id, "--reason", "it is back")
+    assert done.code == 3
+    assert f"{batch_id} is COMMITTED: 1 rows, 1 refused" in done.err
+    assert "'two'" not in done.out, "reasons may quote values"
+    assert replays.visible() == [1]
+    items = replays.as_json("records", "list", batch_id)["items"]
+    assert [(each["row_index"], each["stage"], each["state"]) for each in items] == [
+        (1, "append", "open"),
+        (2, "encode", "open"),
+    ]
+    assert items[0]["record"] == flight(2)
+    assert replays.as_json("batches", "replay", batch_id)["items"][0]["already"]
+    server.play([])
+    file = tmp_path / "repaired.jsonl"
+    file.write_text(json.dumps({"row_index": 1, "record": flight(2)}) + "\n")
+    assert replays.ingestor("records", "replay", batch_id, "--file", str(file)).code == 0
+    assert replays.visible() == [1, 2]
+    assert replays.ingestor("ledger", "verify").code == 0
 
 
 def test_a_bulk_replay_is_stopped_and_continued_under_one_receipt(

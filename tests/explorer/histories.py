@@ -183,6 +183,40 @@ def a_request_that_is_too_large() -> list[str]:
     return tale.ends()
 
 
+def an_outage_s_batch_with_a_row_that_is_refused() -> list[str]:
+    """A batch is set aside because none is taken, and one of its rows would be refused: the next run's probe takes that
+    row out, whatever happens to each of its steps.
+    """
+    steps = [(_APPEND, 1), (_APPEND, 2), (_CREATE, 1), (_PUBLISH, 1), *((_COMMIT, number) for number in range(1, 6))]
+    return [line for step in steps for fault in _KILLS[step[0]] for line in _refused_while_healing(step, fault)]
+
+
+_KILLS = {
+    _APPEND: (Fault.CRASH_AFTER, Fault.ERROR_AFTER, Fault.LATE),
+    _CREATE: (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.ERROR_BEFORE, Fault.ERROR_AFTER),
+    _PUBLISH: (Fault.CRASH_BEFORE, Fault.CRASH_AFTER),
+    _COMMIT: (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.ERROR_AFTER),
+}
+
+
+def _refused_while_healing(step: tuple[str, int], fault: Fault) -> list[str]:
+    records = [{"n": 1}, {"n": 2, "refused": 1}, {"n": 3}]
+    tale = Tale(Story(world=World([records], mended=True)))
+    tale.run({(_APPEND, 1): Fault.DENIED})
+    tale.happened("DEAD_LETTERED")
+    tale.run({step: fault})
+    wrong = [f"{step} {fault}: {line}" for line in tale.ends()]
+    ends = [entry for entry in _entries(tale.world) if "records_rejected" in entry]
+    assert ends == [["records_rejected", "replay_succeeded"]], "refused rows are journaled with what settles the others"
+    assert laws.set_aside(tale.world) == {json.dumps(records[1], sort_keys=True): 1}
+    return wrong
+
+
+def _entries(world: World) -> list[list[str]]:
+    stored = world.journal.read_entries(OPS_LANE, 1, 10_000)
+    return [[str(event["type"]) for event in each.entry.events] for each in stored]
+
+
 def a_record_rewritten_where_the_last_run_stopped() -> list[str]:
     """The source rewrites a record on the page that was taken in part: it comes as new content, the others do not."""
     tale = Tale()
@@ -216,4 +250,5 @@ ALL = {
     "a record rewritten where the last run stopped": a_record_rewritten_where_the_last_run_stopped,
     "two batches of equal records": two_batches_of_equal_records,
     "a request that is too large": a_request_that_is_too_large,
+    "an outage's batch with a row that is refused": an_outage_s_batch_with_a_row_that_is_refused,
 }

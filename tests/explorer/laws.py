@@ -114,9 +114,7 @@ def _settled(world: World) -> Iterator[str]:
         if snapshot is not None and (snapshot.document["unsettled"] or snapshot.document["outbox"]):
             yield f"law 2: lane {lane} is left with batches in doubt or statements unsaid"
     for batch in world.batches():
-        # What was set aside before BigQuery could say that it refuses one of its rows is refused at each replay.
-        is_refused = batch["status"] == "DEAD_LETTERED" and any('"refused"' in row for row in _dead_rows(world, batch))
-        if batch["status"] in {"ATTEMPTED", "DEAD_LETTERED", "REPLAYING"} and not is_refused:
+        if batch["status"] in {"ATTEMPTED", "DEAD_LETTERED", "REPLAYING"}:
             yield f"no convergence: batch {batch['batch_id']} is left {batch['status']}"
         if batch["status"] == "COMMITTED" and batch["batch_id"] not in world.committed():
             yield f"law 2: the view does not show batch {batch['batch_id']}, which is committed"

@@ -1,5 +1,6 @@
 """The real run and the real replay over ports whose every effect is a choice point."""
 
+import json
 import queue
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -279,6 +280,7 @@ class Wiring:
             query=lambda _: self._ask("table.query", list),
             table_name="p.d.t",
             message=lambda: (encode, schema()),
+            unencode=json.loads,
             token=self.process.nonce,
             monotonic=lambda: self.world.seconds,
             sleep=_no_sleep,

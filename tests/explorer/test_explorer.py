@@ -118,7 +118,9 @@ EFFECTS = {
     "rejected": "bucket.read", "append": "append.send", "live_table": "table.read", "query": "table.query",
 }  # fmt: skip
 """Where the effects behind each port of a run and of a replay become choice points."""
-PURE = {"clock", "log", "observe", "standing", "close", "table_name", "message", "token", "monotonic", "sleep"}
+PURE = {
+    "clock", "log", "observe", "standing", "close", "table_name", "message", "unencode", "token", "monotonic", "sleep",
+}  # fmt: skip
 """Ports that change nothing outside: time, randomness, the log, what is configured."""
 
 

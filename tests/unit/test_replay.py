@@ -1,7 +1,9 @@
 """One dead batch sent again, on a journal in memory and a table that answers as it is told."""
 
+import json
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +12,9 @@ from ingestor.append import Ended
 from ingestor.errors import AppendError, DeadLetterError
 from ingestor.lognames import LogName
 from ingestor.outcome import Action, Outcome, RowError, answered, ended
-from ingestor.replay import Replayed
-from ingestor.replay_one import NOT_LOADED, Pace
+from ingestor.replay import Replayed, Replayer
+from ingestor.replay_one import NOT_LOADED, NOT_STORED, Pace
+from ingestor.replay_rows import decoded
 from state.errors import Refused
 from state.memory import MemoryJournal
 from state.verify import verify_lane
@@ -83,15 +86,13 @@ def test_replaying_twice_sends_nothing_twice() -> None:
     assert len(desk.statements) == 1
 
 
-def test_a_row_error_fails_the_whole_batch_back_with_the_row_named() -> None:
+def test_an_answer_that_names_no_row_of_the_request_fails_the_batch_back_whole() -> None:
     desk, batch_id = desk_with(flight(1), BAD, flight(3))
-    refusal = answered(3, "errors", row_errors=(RowError(1, 1, "field tailnum too long"),))
-    desk.table.replies = [refusal]
+    desk.table.replies = [answered(3, "errors of rows", row_errors=(RowError(9, 1, "nonsense"),))]
     done = replay(desk, batch_id)
     assert (done.status, done.rows, done.ok) == ("DEAD_LETTERED", 0, False)
-    assert "row 2: field tailnum too long" in done.error
     batch: Any = desk.journal.read_batch(batch_id)
-    assert (batch["status"], batch["error_code"]) == ("DEAD_LETTERED", "INVALID_ARGUMENT")
+    assert (batch["error_code"], batch["error"]) == ("INVALID_ARGUMENT", "errors of rows")
     assert desk.statements == []
     assert desk.table.rows == []
 
@@ -152,10 +153,19 @@ def test_a_request_that_is_too_large_is_halved_until_it_fits() -> None:
     assert tuple(desk.table.rows) == batch_of(THREE).rows
 
 
-def test_a_single_row_that_is_too_large_fails_the_batch() -> None:
-    desk, batch_id = desk_with(flight(1))
-    desk.table.otherwise = answered(3, "AppendRows request too large: 5 limit 4")
-    assert replay(desk, batch_id).action is Action.BATCH_FAILURE
+def test_a_row_that_is_too_large_for_a_request_is_rejected_alone() -> None:
+    desk, batch_id = desk_with()
+    second = batch_of(THREE).rows[1]
+
+    def small(rows: Sequence[bytes]) -> Outcome:
+        return answered(3, "AppendRows request too large: 5 limit 4") if second in rows else APPENDED
+
+    desk.table.replies = [small] * 9
+    done = replay(desk, batch_id)
+    assert (done.status, done.rows, done.rejected) == ("COMMITTED", 2, 1)
+    (open_record,) = desk.replayer().records(batch_id)
+    assert open_record.record.index == 1
+    assert "cannot be sent alone" in open_record.record.rejection.reason
 
 
 def test_a_request_without_an_answer_is_cut_and_sent_again() -> None:
@@ -175,12 +185,185 @@ def test_requests_stay_under_the_limit_and_keep_the_rows_order() -> None:
     assert tuple(desk.table.rows) == batch_of([flight(n) for n in range(50)]).rows
 
 
-def test_a_refusal_of_a_later_request_names_the_row_and_says_that_something_is_written() -> None:
+def test_a_refusal_of_a_later_request_names_the_row_and_only_that_request_is_sent_again() -> None:
     desk, batch = Desk(), batch_of([flight(n) for n in range(50)])
     desk.table.replies = [APPENDED, answered(3, "errors", row_errors=(RowError(1, 1, "too long"),))]
     done = desk.appender(request_bytes=400).append(batch.rows, desk.ports().message()[1])
-    assert done.refused == {desk.table.requests[0] + 1: "too long"}
-    assert done.unknown
+    refused = desk.table.requests[0] + 1
+    assert done.refused == {refused: "too long"}
+    assert (done.landed, done.unknown, done.outcome.code) == (True, False, "INVALID_ARGUMENT")
+    assert tuple(desk.table.rows) == batch.rows[:refused] + batch.rows[refused + 1 :]
+
+
+@pytest.mark.parametrize(("lost", "unknown"), [(LOST, True), (answered(10, "busy"), False)])
+def test_a_row_refused_after_a_lost_answer_may_be_there(lost: Any, unknown: bool) -> None:  # noqa: FBT001 - a case
+    desk, batch = Desk(), batch_of(THREE)
+    desk.table.replies = [lost, answered(3, "errors", row_errors=(RowError(1, 1, "too long"),))]
+    done = desk.appender().append(batch.rows, desk.ports().message()[1])
+    assert (done.landed, done.refused, done.unknown) == (True, {1: "too long"}, unknown)
+
+
+def test_what_fails_after_a_part_landed_says_that_something_is_written() -> None:
+    desk, batch = Desk(), batch_of([flight(n) for n in range(50)])
+    desk.table.replies = [APPENDED, DENIED]
+    done = desk.appender(request_bytes=400).append(batch.rows, desk.ports().message()[1])
+    assert (done.action, done.outcome.code, done.unknown) == (Action.SYSTEMIC, "PERMISSION_DENIED", True)
+
+
+# Rows that BigQuery refuses.
+
+
+def refusing(*numbers: int, named: int = 99) -> Any:
+    """A table that refuses these flights, of which an answer names only the first few."""
+
+    def reply(rows: Sequence[bytes]) -> Outcome:
+        read = decoded(Desk().ports().message()[1], rows)
+        wrong = [at for at, row in enumerate(read) if row["flight"] in numbers][:named]
+        errors = tuple(RowError(at, 1, f"flight {read[at]['flight']} is refused") for at in wrong)
+        return answered(3, "errors", row_errors=errors) if errors else APPENDED
+
+    return reply
+
+
+def sent(desk: Desk) -> list[tuple[int, int]]:
+    """Flight and row index of what is in the table."""
+    rows = decoded(desk.ports().message()[1], desk.table.rows)
+    return [(row["flight"], int(row["_ingest_row_index"])) for row in rows]
+
+
+@pytest.mark.parametrize("named", [1, 2, 99])
+def test_refused_rows_become_rejected_records_and_the_others_are_committed_under_the_same_id(named: int) -> None:
+    desk, batch_id = desk_with(flight(1), BAD, flight(3), flight(4), flight(5))
+    desk.table.replies = [refusing(3, 5, named=named)] * 9
+    done = replay(desk, batch_id)
+    assert (done.ok, done.rows, done.rejected) == (True, 2, 2)
+    assert sent(desk) == [(1, 0), (4, 3)]
+    assert [(s.batch_id, s.status, s.rows) for s in desk.statements] == [(batch_id, "COMMITTED", 2)]
+    batch: Any = desk.journal.read_batch(batch_id)
+    assert (batch["rows"], batch["rejected"], batch["rejected_indexes"]) == (2, 3, [1, 2, 4])
+    assert (batch["open_records"], batch.get("expire_at_us")) == (3, None)
+    records = desk.replayer().records(batch_id)
+    assert [(each.record.index, each.record.record, each.record.rejection.stage, each.state) for each in records] == [
+        (1, BAD, "encode", "open"),
+        (2, flight(3), "append", "open"),
+        (4, flight(5), "append", "open"),
+    ]
+    assert records[1].record.rejection.reason == "flight 3 is refused"
+    assert verify_lane(desk.journal, "flights", "ops", retention_days=90) == []
+    assert verify_lane(desk.journal, "flights", "0", retention_days=90) == []
+
+
+def test_the_entry_that_commits_the_others_holds_the_rejection_first() -> None:
+    desk, batch_id = desk_with()
+    desk.table.replies = [refusing(2)] * 2
+    replay(desk, batch_id)
+    entries = [[e["type"] for e in each.entry.events] for each in desk.journal.read_entries("ops", 1, 10)]
+    assert ["records_rejected", "replay_succeeded"] in entries
+    (name,) = desk.stores.records
+    assert name == f"flights/records/2026/02/02/{batch_id}.jsonl"
+
+
+def test_a_record_rejected_by_a_replay_is_repaired_like_any_other() -> None:
+    desk, batch_id = desk_with()
+    desk.table.replies = [refusing(2)] * 2
+    replay(desk, batch_id)
+    lines = json.dumps({"row_index": 1, "record": flight(7)}).encode()
+    assert desk.replayer().replay_records(batch_id, lines, actor="ann").ok
+    assert sent(desk) == [(1, 0), (3, 2), (7, 1)]
+    batch: Any = desk.journal.read_batch(batch_id)
+    assert (batch["open_records"], batch["rows"]) == (0, 2)
+
+
+def test_a_batch_of_which_every_row_is_refused_is_committed_without_rows_as_in_a_run() -> None:
+    desk, batch_id = desk_with(flight(1), flight(2))
+    desk.table.replies = [refusing(1, 2)] * 2
+    done = replay(desk, batch_id)
+    assert (done.status, done.rows, done.rejected, desk.table.rows) == ("COMMITTED", 0, 2, [])
+
+
+def test_rows_refused_by_a_replay_that_then_fails_stay_with_their_batch() -> None:
+    desk, batch_id = desk_with()
+    desk.table.replies = [refusing(2), DENIED]
+    done = replay(desk, batch_id)
+    assert (done.status, done.rejected, done.code) == ("DEAD_LETTERED", 0, "PERMISSION_DENIED")
+    batch: Any = desk.journal.read_batch(batch_id)
+    assert (batch["rejected_indexes"], desk.stores.records) == ([], {})
+
+
+def test_a_bucket_that_takes_no_records_keeps_the_batch_dead_until_it_does() -> None:
+    desk, batch_id = desk_with()
+    desk.table.otherwise = APPENDED
+    desk.table.replies = [refusing(2)] * 9
+    desk.stores.refusing = DeadLetterError("the bucket does not answer")
+    done = replay(desk, batch_id)
+    assert (done.status, done.code, done.error) == ("DEAD_LETTERED", NOT_STORED, "the bucket does not answer")
+    assert desk.statements == []
+    desk.stores.refusing = None
+    assert replay(desk, batch_id).ok
+    assert set(sent(desk)) == {(1, 0), (3, 2)}
+
+
+def test_another_replay_that_meets_other_refusals_keeps_both_sets_and_the_ledger_names_its_own() -> None:
+    desk, batch_id = desk_with()
+    desk.table.replies = [refusing(2)] * 2
+
+    class Killed(BaseException):
+        pass
+
+    def die(_: object) -> None:
+        raise Killed
+
+    real = desk.journal.commit
+    desk.stores.store = _then(desk.stores.store, lambda: setattr(desk.journal, "commit", die))  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        replay(desk, batch_id)
+    setattr(desk.journal, "commit", real)  # noqa: B010 - one instance only
+    desk.table.replies = [refusing(3)] * 2
+    del desk.stores.store  # the class's own again
+    assert replay(desk, batch_id).ok
+    assert len(desk.stores.records) == 2
+    assert [each.record.index for each in desk.replayer().records(batch_id)] == [2]
+
+
+def _then(call: Any, after: Any) -> Any:
+    def both(*args: Any) -> Any:
+        done = call(*args)
+        after()
+        return done
+
+    return both
+
+
+def test_a_row_that_today_s_message_cannot_give_is_kept_as_it_was_sent_and_is_not_replayable_as_it_is() -> None:
+    desk, batch_id = desk_with()
+    desk.table.replies = [refusing(2)] * 2
+    Replayer(replace(desk.ports(), unencode=lambda _: None)).replay(batch_id, actor="ann", reason="")
+    (kept,) = desk.replayer().records(batch_id)
+    assert kept.record.record[0]["flight"] == 2
+    assert "as it was sent" in kept.record.rejection.reason
+    (line,) = desk.replayer().replay_records(batch_id, actor="ann").lines
+    assert (line.state, line.reason) == ("failed", "the record is an array, not an object")
+
+
+def test_a_refused_row_is_logged_by_number_and_never_by_value() -> None:
+    desk, batch_id = desk_with()
+    desk.table.replies = [refusing(2)] * 2
+    replay(desk, batch_id)
+    assert [name for name, _ in desk.logged] == [
+        LogName.REPLAY_STARTED, LogName.RECORD_REJECTED, LogName.REPLAY_SUCCEEDED,
+    ]  # fmt: skip
+    assert desk.logged[1][1] == {"batch_id": batch_id, "rows_rejected": 1, "stage": "append"}
+    assert "is refused" not in str(desk.logged)
+
+
+def test_a_replay_with_a_refused_row_is_planned_with_what_the_table_requires() -> None:
+    desk, batch_id = desk_with()
+    assert desk.live is not None
+    columns = tuple(replace(c, mode="REQUIRED") if c.name == "tailnum" else c for c in desk.live.columns)
+    desk.live = replace(desk.live, columns=columns)
+    (plan,) = desk.replayer().plan([batch_id], actor="ann").batches
+    assert (plan.refused_by, len(plan.rejects)) == ((), 1)
+    assert "column tailnum: table has it REQUIRED, 3 of 3 rows have no value" in plan.rejects[0]
 
 
 def test_keep_alive_is_called_between_requests_and_in_pauses() -> None:

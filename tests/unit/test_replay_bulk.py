@@ -11,7 +11,7 @@ from ingestor.columns import Column, Table
 from ingestor.errors import DeadLetterError
 from ingestor.outcome import Outcome, answered, ended
 from ingestor.replay import Replayed, Selection
-from ingestor.replay_fits import refusals
+from ingestor.replay_fits import lacking, refusals
 from ingestor.replay_views import failures, history
 from state.errors import Refused
 from state.journal import BatchQuery
@@ -298,10 +298,10 @@ def test_rows_without_a_value_of_a_required_column_are_counted() -> None:
     schema = DescriptorProto(name="Row", field=[field("a", "int64"), field("b", "int64", default_value="0")])
     table = Table("t", (Column("a", "INT64", "REQUIRED"), Column("b", "INT64", "REQUIRED")))
     row = bytes([*_tag("a"), 5])
-    assert refusals(schema, table, [row, row]) == ()
-    assert refusals(schema, table, [row, b"", b""]) == (
+    assert list(lacking(schema, table, [row, row])) == []
+    assert list(lacking(schema, table, [row, b"", b""])) == [
         "table t, column a: table has it REQUIRED, 2 of 3 rows have no value",
-    )
+    ]
 
 
 def _tag(name: str) -> Sequence[int]:

@@ -2,7 +2,7 @@ from typing import Any, get_args
 
 import pytest
 
-from state.ops_index import BatchEvent
+from state.ops_index import AskedEvent
 from state.transitions import (
     MAX_REPAIRS,
     MAX_REPLAYS,
@@ -36,7 +36,7 @@ def repair(record: int, state: str = "claimed") -> dict[str, Any]:
     return {str(record): {"digest": digests(record).hex(), "state": state}}
 
 
-ALLOWED: list[tuple[BatchEvent, str]] = [
+ALLOWED: list[tuple[AskedEvent, str]] = [
     (replay("b1"), "DEAD_LETTERED REPLAYING"),
     (replayed("b1"), "REPLAYING"),
     (not_replayed("b1"), "REPLAYING"),
@@ -51,7 +51,7 @@ ALLOWED: list[tuple[BatchEvent, str]] = [
 
 @pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize(("event", "statuses"), ALLOWED, ids=lambda value: getattr(value, "TYPE", ""))
-def test_an_event_is_refused_in_every_status_but_its_own(event: BatchEvent, statuses: str, status: str) -> None:
+def test_an_event_is_refused_in_every_status_but_its_own(event: AskedEvent, statuses: str, status: str) -> None:
     document = batch(status, repairs=repair(0))
     why = refusal(document, event)
     assert (why is None) == (status in statuses.split())
@@ -118,7 +118,7 @@ def test_the_table_is_rendered_for_the_documents() -> None:
     ],
 )
 def test_a_refusal_says_what_is_and_what_can_be_done(
-    document: dict[str, Any] | None, event: BatchEvent, message: str
+    document: dict[str, Any] | None, event: AskedEvent, message: str
 ) -> None:
     why = refusal(document, event)
     assert why is not None
@@ -149,7 +149,7 @@ def test_a_refusal_says_what_is_and_what_can_be_done(
         "as many repairs as fit",
     ],
 )
-def test_what_is_allowed_is_not_refused(document: dict[str, Any], event: BatchEvent) -> None:
+def test_what_is_allowed_is_not_refused(document: dict[str, Any], event: AskedEvent) -> None:
     assert refusal(document, event) is None
 
 
