@@ -11,6 +11,8 @@ What is mended, each seen to go wrong without it (bqemulator 1.4.0):
    square of the rows. Nothing here travels in time, so none is taken.
 4. An open append connection occupies a thread of a pool of processors + 4: on two processors the seventh connection
    waits until another one ends. The pool is made larger than any test.
+5. Every value of a row is looked at by a dozen questions about its type, in Python: most of the time of an append and
+   of a result. Plain values of plain columns, which need no change, go by column.
 """
 
 import importlib
@@ -98,6 +100,39 @@ def serve_many_connections() -> None:
     aio.server = lambda *args, **kwargs: build(ThreadPoolExecutor(CONNECTIONS), *args, **kwargs)
 
 
+def pass_plain_values() -> None:
+    """Mend 5: the same tables and results from fewer steps; what is not plain goes through the emulator's own code."""
+    servicer: Any = importlib.import_module("bqemulator.grpc_api.write_servicer")
+    bridge: Any = importlib.import_module("bqemulator.storage.arrow_bridge")
+    arrow: Any = importlib.import_module("pyarrow")
+    read_all = servicer.proto_rows_to_arrow_table
+    coerce, format_any = bridge._coerce_to_arrow_value, bridge._format_bq_value  # noqa: SLF001
+    of = arrow.types
+    plain = {"int": (of.is_integer, of.is_timestamp), "str": (of.is_string,), "float": (of.is_floating,)}
+
+    def read_plain(decoder: Any, rows: list[bytes], schema: Any) -> Any:  # noqa: ANN401 - types of the other environment
+        fields = decoder._descriptor.fields  # noqa: SLF001
+        if any(field.is_repeated or field.message_type or not field.has_presence for field in fields):
+            return read_all(decoder, rows, schema)
+        parse = decoder._message_class.FromString  # noqa: SLF001
+        found = [{field.name: value for field, value in parse(row).ListFields()} for row in rows]
+        arrays = {}
+        for column in schema:
+            values = [row.get(column.name) for row in found]
+            kinds = set(map(type, values)) - {type(None)}
+            if any(not any(fits(column.type) for fits in plain.get(kind.__name__, ())) for kind in kinds):
+                values = [coerce(value, column.type) for value in values]
+            arrays[column.name] = arrow.array(values, type=column.type)
+        return arrow.table(arrays, schema=schema)
+
+    def format_plain(value: Any, arrow_type: Any, *, field: Any = None) -> Any:  # noqa: ANN401 - likewise
+        if type(value) is str:
+            return value
+        return str(value) if type(value) is int else format_any(value, arrow_type, field=field)
+
+    servicer.proto_rows_to_arrow_table, bridge._format_bq_value = read_plain, format_plain  # noqa: SLF001
+
+
 def main() -> None:
     """Prepare the home directory, mend, and hand over to the emulator's command line."""
     home, *options = sys.argv[1:]
@@ -107,6 +142,7 @@ def main() -> None:
     keep_fields_of_records()
     take_no_snapshots()
     serve_many_connections()
+    pass_plain_values()
     importlib.import_module("bqemulator.cli").main(["start", *options])
 
 
