@@ -64,6 +64,22 @@ def test_a_dead_batch_is_claimed_replayed_stated_and_published(journal: Journal)
     assert verify_pipeline(journal, PIPELINE) == []
 
 
+def test_rows_refused_at_a_replay_are_rejected_in_the_entry_that_commits_the_others(journal: Journal) -> None:
+    outage(journal)
+    ops = operator(journal)
+    ops.claim("b2", token="t1", **WHY)  # noqa: S106 - a replayer's name
+    done: dict[str, Any] = {"token": "t1", "actor": "ann", "rows": 1, "attempts": 2}
+    refused = rejected_by_bigquery("b2", 2)
+    after = ops.succeeded("b2", rejected=refused, **done)
+    assert (after["status"], after["rows"], after["rejected_indexes"]) == ("COMMITTED", 1, [1, 2, 4])
+    assert (after["open_records"], after["expire_at_us"]) == (3, None), "somebody has to look at them"
+    (entry,) = journal.read_entries(OPS_LANE, 2, 9)
+    assert [event["type"] for event in entry.entry.events] == ["records_rejected", "replay_succeeded"]
+    assert ops.succeeded("b2", rejected=refused, **done) == after, "said twice, written once"
+    assert len(journal.read_entries(OPS_LANE, 1, 9)) == 2
+    assert verify_pipeline(journal, PIPELINE) == []
+
+
 def test_what_is_open_again_never_ages_out(store: Store) -> None:
     journal = store()
     outage(journal)

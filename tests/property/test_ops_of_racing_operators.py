@@ -25,6 +25,7 @@ from tests.unit.state.histories import (
     operator,
     published,
     rejected,
+    rejected_by_bigquery,
     started,
     tell,
     writer,
@@ -35,6 +36,7 @@ WORDS = (
     "claim",
     "force",
     "succeed",
+    "refuse",
     "fail",
     "discard",
     "reopen",
@@ -103,10 +105,12 @@ class Operator:
         why, ledger = {**who, "reason": "r"}, self.ledger
         mine = {"token": self.token[batch_id], **who}
         answer = {"code": "c", "error": "e", "fingerprint": "f"}
+        refused = rejected_by_bigquery(batch_id, 0)
         actions: dict[str, Callable[[], object]] = {
             "claim": lambda: ledger.claim(batch_id, token=self._new_token(batch_id), **why),
             "force": lambda: ledger.claim(batch_id, token=self._new_token(batch_id), forced=True, **why),
             "succeed": lambda: ledger.succeeded(batch_id, rows=2, attempts=1, receipt="r1", **mine),
+            "refuse": lambda: ledger.succeeded(batch_id, rows=1, attempts=1, receipt="r1", rejected=refused, **mine),
             "fail": lambda: ledger.failed(batch_id, receipt="r1", **answer, **mine),
             "discard": lambda: ledger.discard(batch_id, **why),
             "reopen": lambda: ledger.reopen(batch_id, **why),

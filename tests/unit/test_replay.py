@@ -93,6 +93,7 @@ def test_an_answer_that_names_no_row_of_the_request_fails_the_batch_back_whole()
     assert (done.status, done.rows, done.ok) == ("DEAD_LETTERED", 0, False)
     batch: Any = desk.journal.read_batch(batch_id)
     assert (batch["error_code"], batch["error"]) == ("INVALID_ARGUMENT", "errors of rows")
+    assert done.action is Action.BATCH_FAILURE
     assert desk.statements == []
     assert desk.table.rows == []
 
@@ -272,6 +273,18 @@ def test_a_record_rejected_by_a_replay_is_repaired_like_any_other() -> None:
     assert sent(desk) == [(1, 0), (3, 2), (7, 1)]
     batch: Any = desk.journal.read_batch(batch_id)
     assert (batch["open_records"], batch["rows"]) == (0, 2)
+
+
+def test_a_record_repaired_before_the_replay_stays_repaired_when_more_are_refused() -> None:
+    desk, batch_id = desk_with(flight(1), BAD, flight(3))
+    lines = json.dumps({"row_index": 1, "record": flight(7)}).encode()
+    assert desk.replayer().replay_records(batch_id, lines, actor="ann").ok
+    desk.table.replies = [refusing(3)] * 2
+    assert replay(desk, batch_id).rejected == 1
+    batch: Any = desk.journal.read_batch(batch_id)
+    assert (batch["rejected"], batch["open_records"]) == (2, 1)
+    assert [each.state for each in desk.replayer().records(batch_id)] == ["landed", "open"]
+    assert verify_lane(desk.journal, "flights", "0", retention_days=90) == []
 
 
 def test_a_batch_of_which_every_row_is_refused_is_committed_without_rows_as_in_a_run() -> None:
