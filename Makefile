@@ -68,6 +68,9 @@ check: setup ## Lint, types, import contracts, protos, generated documents
 check-deployment: setup .local/checkov/.installed .local/supply/.installed ## Lint Terraform, Dockerfile and workflows; list what is in the image
 	@bash ops/ci/deployment.sh
 
+explore-ci: setup ## Explore every schedule of up to two faults: no law may break
+	@$(BIN)/python -m tests.explorer.explore --faults 2
+
 explore: setup ## Explore every schedule of up to FAULTS faults (2), SAMPLE (5000) of three, and write docs/crash-matrix.md
 	@$(BIN)/python -m tests.explorer.explore --faults $${FAULTS:-2}
 	@$(BIN)/python -m tests.explorer.explore --faults 3 --sample $${SAMPLE:-5000}
@@ -86,4 +89,4 @@ lock: setup ## Resolve the dependencies anew and write the lock files
 	@$(LOCK) pyproject.toml -o requirements/runtime.txt
 	@for each in bqemulator build checkov peers supply; do $(LOCK) requirements/$$each.in -o requirements/$$each.txt; done
 
-.PHONY: help setup stack demo dev screenshots proto lock test test-long check check-deployment explore bench docs
+.PHONY: help setup stack demo dev screenshots proto lock test test-long check check-deployment explore explore-ci bench docs

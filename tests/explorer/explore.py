@@ -13,19 +13,25 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
+from tests.explorer import laws
 from tests.explorer.faults import Choice, Point, Schedule, read, written
 from tests.explorer.speed import install
 from tests.explorer.story import PARTS, Story
+from tests.explorer.telling import Ending, Told, end, tell, twin_of
 from tests.explorer.world import World
 
+ENDS = 2_000
+"""Ends that are kept."""
+TWINS = 4_000
+"""Tellings of one part that are kept."""
 SHOWN = 20
 """Violations that are printed; each is a schedule for `--replay`."""
 Counts = tuple[int, ...]
 """Schedules with exactly 0, 1, 2 … more faults."""
-Known = dict[tuple[int, bytes], Counts]
+Known = dict[tuple[int, bytes, bytes], Counts]
 """What begins with a part in a world, by the part before it and the world's fingerprint."""
 _known_here: Known = {}
 """What the shares that this process has explored have told: the next one need not tell it again."""
@@ -64,6 +70,8 @@ class Place:
     """How the story came here."""
     first: int = 0
     """Number of the next effect."""
+    prints: tuple[bytes, bytes] = (b"", b"")
+    """The world's fingerprint."""
 
 
 @dataclass
@@ -77,6 +85,8 @@ class Explorer:
     found: Explored = field(default_factory=Explored)
     known: Known | None = field(default_factory=dict)
     """None: tell everything, what is known too."""
+    ends: dict[tuple[int, bytes], Ending] = field(default_factory=dict)
+    """The newest ends, by what the processes saw of the world that they are of."""
 
     def explore(self) -> Explored:
         """Tell every schedule of the share."""
@@ -88,42 +98,62 @@ class Explorer:
         if place.part == len(PARTS) or not left:
             return self._end(place, left)
         counts = [0] * (left + 1)
-        pending: list[Schedule] = [()]
+        twins: dict[Schedule, Told] = {}
+        pending: list[tuple[Schedule, Told | None]] = [((), None)]
         while pending and not self._enough():
-            local = pending.pop()
-            story, used = self._tell(place, local), len(local)
+            local, without = pending.pop()
+            told, used = self._told(place, local, left, without, twins), len(local)
             if used < left:
-                more = [(*local, choice) for choice in self._choices(place, local, story.chooser.trace)]
+                more = [((*local, choice), told) for choice in self._choices(place, local, told.trace)]
                 pending += reversed(more)
-            after = Place(place.part + 1, story.world, (*place.schedule, *local), story.chooser.next)
+            self._note(place, local, told)
             if local or place.part or not self.share[0]:
+                after = Place(place.part + 1, told.world, (*place.schedule, *local), place.first + len(told.trace))
                 for faults, schedules in enumerate(self._after(after, left - used)):
                     counts[used + faults] += schedules
         return tuple(counts)
 
-    def _tell(self, place: Place, local: Schedule) -> Story:
-        story = Story(local, place.world.copied(), place.first)
-        story.tell_part(place.part)
-        self._note(story, (*place.schedule, *local))
-        for number, fault in local:
-            point = story.chooser.trace[number - place.first]
-            for what in (point.what or point.name).split():
-                self.found.points[what, fault] += 1
-        return story
+    def _told(
+        self, place: Place, local: Schedule, left: int, without: Told | None, twins: dict[Schedule, Told]
+    ) -> Told:
+        """Return the part as it goes with these faults. `without` is how it goes without the last of them; `twins` are
+        tellings that some of these are beside.
+        """
+        if self.known is not None and without is not None:
+            if local[-1] in without.deaths:
+                return without.deaths[local[-1]]
+            twin = twin_of(local, without.trace, place.first)
+            if twin in twins:
+                return twins[twin].twin(place.world, local)
+        self.found.told += 1
+        is_last = self.known is None or len(local) == left
+        told = tell(place.part, place.world, local, place.first, deaths=not is_last)
+        if self.known is not None:
+            twins[local] = told
+            if len(twins) > TWINS:
+                del twins[next(iter(twins))]
+        return told
 
     def _after(self, place: Place, left: int) -> Counts:
         if self.known is None:
             return self._from(place, left)
-        key = (place.part, place.world.fingerprint())
+        prints = place.world.fingerprint()
+        key, place = (place.part, *prints), replace(place, prints=prints)
         known = self.known.get(key, ())
         if len(known) <= left:
             known = self.known[key] = self._from(place, left)
         return known[: left + 1]
 
     def _end(self, place: Place, left: int) -> Counts:
-        story = Story((), place.world.copied(), place.first)
-        story.converge(place.part, verify=left > 0)
-        self._note(story, place.schedule)
+        key = (place.part, place.prints[0])
+        ending = self.ends.get(key)
+        if ending is None or self.known is None:
+            self.found.told += 1
+            ending = self.ends[key] = end(place.part, place.world, place.first)
+            if len(self.ends) > ENDS:
+                del self.ends[next(iter(self.ends))]
+        self.found.recovered += ending.recovered
+        self._judge(place.schedule, ending.of(place.world, verify=left > 0))
         return (1, *[0] * left)
 
     def _choices(self, place: Place, local: Schedule, trace: Sequence[Point]) -> Iterator[Choice]:
@@ -136,11 +166,17 @@ class Explorer:
             for fault in trace[number - place.first].options:
                 yield number, fault
 
-    def _note(self, story: Story, schedule: Schedule) -> None:
-        self.found.told += 1
-        self.found.recovered += story.recovered
-        if story.wrong:
-            self.found.violations.append(f"{written(schedule)}\n    {'; '.join(dict.fromkeys(story.wrong))}")
+    def _note(self, place: Place, local: Schedule, told: Told) -> None:
+        self.found.recovered += told.recovered
+        for number, fault in local:
+            point = told.trace[number - place.first]
+            for what in (point.what or point.name).split():
+                self.found.points[what, fault] += 1
+        self._judge((*place.schedule, *local), [*told.wrong, *laws.at_any_instant(told.world)])
+
+    def _judge(self, schedule: Schedule, wrong: Sequence[str]) -> None:
+        if wrong:
+            self.found.violations.append(f"{written(schedule)}\n    {'; '.join(dict.fromkeys(wrong))}")
 
     def _enough(self) -> bool:
         return self.stop_at is not None and len(self.found.violations) >= self.stop_at

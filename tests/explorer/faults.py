@@ -75,6 +75,8 @@ class Point:
     options: tuple[Fault, ...]
     what: str = ""
     """What it is about: of a journal commit, the kinds of its events."""
+    looks: int = 0
+    """How often somebody had looked at a clock before it."""
 
 
 @dataclass
@@ -89,12 +91,16 @@ class Chooser:
     """Chooses by the effect's name instead of the schedule."""
     quiet: bool = False
     """Nothing goes wrong any more and nothing is remembered: the world is asked to converge."""
+    looks: Callable[[], int] = int
+    """Tells how often somebody has looked at a clock."""
+    mortal: Callable[["Choice"], None] | None = None
+    """Hears of every instant at which the part's own process may be killed: the world is now as it would leave it."""
 
     def choose(self, process: str, name: str, options: tuple[Fault, ...], what: str = "") -> Fault | None:
         """Return what goes wrong at this effect; None: nothing."""
         if self.quiet:
             return None
-        self.trace.append(Point(process, name, options, what))
+        self.trace.append(Point(process, name, options, what, self.looks()))
         if self.wanted is not None:
             return self.wanted(name)
         return self.schedule.get(self.first + len(self.trace) - 1)
@@ -119,6 +125,8 @@ class Process:
     alive: bool = True
     effects: int = 0
     nonces: int = 0
+    number: int = 0
+    """Of its last effect."""
 
     def nonce(self) -> str:
         """Return a text that no other process returns."""
@@ -133,7 +141,11 @@ class Process:
         self.effects += 1
         if self.effects == 1:
             options = (*options, Fault.CRASH_BEFORE)
-        match self.chooser.choose(self.name, name, options, what):
+        fault = self.chooser.choose(self.name, name, options, what)
+        self.number = self.chooser.next - 1
+        if self.effects == 1:
+            self.may_die(Fault.CRASH_BEFORE, self.number)
+        match fault:
             case Fault.CRASH_BEFORE:
                 self.die()
             case Fault.OTHER_RUN:
@@ -153,12 +165,19 @@ class Process:
         fault = self.choose(name, kind, what)
         if fault is Fault.ERROR_BEFORE:
             raise error()
-        done = apply()
+        number, done = self.number, apply()
+        if kind is Kind.WRITE:
+            self.may_die(Fault.CRASH_AFTER, number)
         if fault is Fault.ERROR_AFTER:
             raise error()
         if fault is Fault.CRASH_AFTER:
             self.die()
         return done
+
+    def may_die(self, fault: Fault, number: int) -> None:
+        """Say that the world is now as a death at that effect would leave it."""
+        if self.chooser.mortal is not None and self.may_interleave:
+            self.chooser.mortal((number, fault))
 
     def die(self) -> None:
         """End the process here."""

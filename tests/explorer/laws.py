@@ -47,8 +47,9 @@ def of_run(name: str, result: Result) -> list[str]:
     return [] if result.summary["balanced"] else [f"law 5: the books of {name} do not balance: {result.summary}"]
 
 
-def at_the_end(world: World, *, verify: bool) -> list[str]:
-    """Return what is wrong once a clean run has converged and everything late has landed."""
+def at_last(world: World, *, verify: bool) -> list[str]:
+    """Let everything late land, once a clean run has converged; return what is wrong then."""
+    world.land_late()
     history = _history(world) if verify else ()
     return [*at_any_instant(world), *_nothing_lost(world), *_books(world), *_settled(world), *history]
 

@@ -150,8 +150,8 @@ class Connection:
 
     def __init__(self, process: Process, world: World, emit: Callable[[Answer | Ended], None]) -> None:
         self._process, self._world, self._emit = process, world, emit
-        self._over: Fault | None = None
-        self._unanswered: list[str] = []
+        self._over: tuple[int | None, Fault] | None = None
+        """The effect and the fault that ended it."""
 
     def send(self, key: str, rows: Sequence[bytes]) -> None:
         """Take one request."""
@@ -164,29 +164,29 @@ class Connection:
             case Fault.TOO_LARGE:
                 self._emit(Answer(key, answered(3, "request too large")))
             case None:
-                self._emit(Answer(key, self._world.append(rows)))
+                outcome = self._world.append(rows)
+                self._process.may_die(Fault.CRASH_AFTER, self._process.number)
+                self._emit(Answer(key, outcome))
             case Fault.CRASH_AFTER:
                 self._world.append(rows)
                 self._process.die()
             case fault:
-                self._over = fault
+                self._over = self._process.number, fault
                 self._lose(rows)
                 self._emit(Ended(ended(14, "gone"), (key,)))
 
     def cancel(self) -> None:
         """End the call."""
         if self._over is None:
-            self._over = Fault.ERROR_BEFORE
+            self._over = None, Fault.ERROR_BEFORE
             self._emit(Ended(ended(1, "cancelled"), ()))
 
     def close(self) -> None:
         """Hold nothing."""
 
     def _lose(self, rows: Sequence[bytes]) -> None:
-        if self._over is Fault.ERROR_AFTER:
-            self._world.append(rows)
-        elif self._over is Fault.LATE:
-            self._world.late.append(tuple(rows))
+        if self._over is not None:
+            self._world.lose(*self._over, rows)
 
 
 class Steps:
@@ -282,7 +282,7 @@ class Wiring:
             message=lambda: (encode, schema()),
             unencode=json.loads,
             token=self.process.nonce,
-            monotonic=lambda: self.world.seconds,
+            monotonic=self.world.monotonic,
             sleep=_no_sleep,
             log=_silence,
         )
@@ -293,7 +293,7 @@ class Wiring:
             table_problem=lambda _: self._ask("table.read", str),
             max_attempts=MAX_ATTEMPTS,
             answer_timeout_s=APPEND_TIMEOUT_S,
-            monotonic=lambda: self.world.seconds,
+            monotonic=self.world.monotonic,
             sleep=_no_sleep,
             jitter=lambda: 1.0,
         )
@@ -313,10 +313,21 @@ class Wiring:
         return self.process.effect(name, _READ, answer, unavailable)
 
     def _publish(self, lane: str, statements: Sequence[Statement]) -> None:
-        if statements:
-            said = [(lane, statement) for statement in statements]
-            failed = partial(AppendError, "the ledger table took no statements")
-            self.process.effect("publish", _WRITE, lambda: self.world.statements.extend(said), failed)
+        if not statements:
+            return
+        said = [(lane, statement) for statement in statements]
+
+        def say(world: World, fault: Fault | None) -> None:
+            if fault is not Fault.ERROR_BEFORE:
+                world.statements += said
+
+        fault = self.process.choose("publish", _WRITE)
+        self.world.change(say, self.process.number, fault)
+        if fault in {Fault.ERROR_BEFORE, Fault.ERROR_AFTER}:
+            raise AppendError("the ledger table took no statements")
+        self.process.may_die(Fault.CRASH_AFTER, self.process.number)
+        if fault is Fault.CRASH_AFTER:
+            self.process.die()
 
     def _publish_operators(self, run_id: str) -> None:
         if self.journal.read_snapshot(OPERATORS_LANE) is not None:
@@ -339,7 +350,7 @@ class _Clock:
         self._world = world
 
     def monotonic(self) -> float:
-        return self._world.seconds
+        return self._world.monotonic()
 
     def now_us(self) -> int:
         return self._world.now_us()

@@ -2,6 +2,8 @@
 
 import inspect
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -19,6 +21,7 @@ from tests.explorer.explore import Explored, Explorer, main, report
 from tests.explorer.faults import Chooser, Fault, Kind, Process, read, written
 from tests.explorer.processes import Bucket, Connection, Journal, Source
 from tests.explorer.story import Story
+from tests.explorer.telling import tell, twin_of
 from tests.explorer.world import World
 
 FAULTS = int(os.environ.get("INGESTOR_FAULTS", "1"))
@@ -187,8 +190,10 @@ def _every_state_of(world: World) -> Iterator[tuple[str, World]]:
     """Yield the world with one thing changed, for each thing that it holds."""
     for name, value in vars(world).items():
         changed = world.copied()
-        setattr(changed, name, {"extra": b""} if isinstance(value, dict) else (not value if value is False else "x"))
-        if name not in {"journal", "seconds"}:
+        if name not in {"journal", "seconds", "looks", "log"}:
+            setattr(
+                changed, name, {"extra": b""} if isinstance(value, dict) else (not value if value is False else "x")
+            )
             yield name, changed
     for name, documents in vars(world.journal).items():
         if isinstance(documents, dict):
@@ -213,6 +218,7 @@ def _mutant(name: str) -> mutants.Mutant:
 def test_what_is_known_is_told_once_and_hides_nothing() -> None:
     once, each_time = explored(1), Explorer(1, known=None).explore()
     assert (once.schedules, once.violations) == (each_time.schedules, each_time.violations)
+    assert (once.points, once.recovered) == (each_time.points, each_time.recovered)
     assert once.told < each_time.told
 
 
@@ -226,6 +232,38 @@ def test_what_is_known_hides_nothing_of_a_broken_variant() -> None:
 
 def _said(found: Explored) -> set[str]:
     return {line for violation in found.violations for line in violation.splitlines()[1].split("; ")}
+
+
+def _number_of(name: str) -> int:
+    return next(number for number, point in enumerate(tell(0, World(), (), 0).trace) if point.name == name)
+
+
+@pytest.mark.parametrize("fault", [None, Fault.ERROR_BEFORE, Fault.OTHER_RUN, Fault.DENIED])
+def test_a_death_and_a_twin_are_what_telling_them_gives(fault: Fault | None) -> None:
+    before = World()
+    base = ((_number_of("append.send"), fault),) if fault else ()
+    without = tell(0, before, base, 0, deaths=True)
+    begin, compared = base[-1][0] + 1 if base else 0, set[str]()
+    for number in range(begin, len(without.trace)):
+        for choice in ((number, option) for option in without.trace[number].options):
+            local = (*base, choice)
+            twin = twin_of(local, without.trace, 0)
+            if choice not in without.deaths and twin == local:
+                continue
+            compared.add(choice[1])
+            told = tell(0, before, local, 0)
+            known = without.deaths.get(choice) or tell(0, before, twin, 0).twin(before, local)
+            assert known.world.fingerprint() == told.world.fingerprint(), written(local)
+            assert (known.wrong, known.recovered, known.names) == (told.wrong, told.recovered, told.names)
+    assert compared
+    assert base or compared >= {Fault.CRASH_AFTER, Fault.ERROR_AFTER, Fault.CLOCK_JUMPED}
+
+
+def test_the_faster_values_explore_the_same() -> None:
+    command = [sys.executable, "-m", "tests.explorer.explore", "--faults", "1", "--processes", "1"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert said.stdout.startswith(report(1, explored(1)).partition("(")[0])
+    assert f"{explored(1).recovered} processes killed or failed" in said.stdout
 
 
 def test_the_faster_replace_is_dataclasses_replace() -> None:

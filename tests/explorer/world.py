@@ -4,7 +4,7 @@ import copy
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -17,6 +17,7 @@ from ingestor.pages import Page
 from state.fold import Statement
 from state.journal import BatchQuery, Document
 from state.memory import MemoryJournal
+from tests.explorer.faults import Fault
 
 PIPELINE, LANE = "pipeline", "0"
 WALL_US = 1_700_000_000_000_000
@@ -28,6 +29,8 @@ FIRST = [
 """Two pages; in batches of three: two that cross nothing, one over the page's end with a record that is no row, one
 with a row that is refused by itself and one because of which the rest is refused whole, and one record more.
 """
+TEXTS = 50_000
+"""Digests that are kept."""
 MORE = [{"n": 11}, {"n": 12}]
 """What the last page holds besides, once the source has grown."""
 CHANGED = (2, 7, 10)
@@ -35,6 +38,10 @@ CHANGED = (2, 7, 10)
 
 Row = tuple[str, int, int, str]
 """Batch id, row index, ingest time, the record."""
+Unseen = Callable[["World", Fault | None], None]
+"""A change that no process sees, only readers of the table: it depends on the fault at its effect, if there was one."""
+UNSEEN = frozenset({"rows", "late", "too_early", "statements"})
+"""What no process reads: such changes are all that happens to it."""
 
 
 def encode(record: object) -> bytes | Rejection:
@@ -71,6 +78,10 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
             return value, at
 
 
+def _nothing(world: "World", fault: Fault | None) -> None:
+    del world, fault
+
+
 @dataclass
 class World:
     """Everything that outlives a process."""
@@ -90,10 +101,14 @@ class World:
     objects: dict[str, bytes] = field(default_factory=dict)
     seconds: float = 0.0
     wall_s: float = 0.0
+    looks: int = 0
+    """How often somebody looked at a clock: a leap in between two looks may be anywhere in between."""
+    log: list[tuple[int | None, Fault | None, Unseen]] = field(default_factory=list)
+    """What no process saw, in order, with the number and the fault of the effect that it depends on."""
     journal: MemoryJournal = field(init=False)
 
     def __post_init__(self) -> None:
-        self.journal = MemoryJournal(now_s=lambda: self.seconds)
+        self.journal = MemoryJournal(now_s=self.monotonic)
 
     def copied(self) -> "World":
         """Return a world of its own that is equal to this one."""
@@ -104,6 +119,7 @@ class World:
             too_early=list(self.too_early),
             statements=list(self.statements),
             objects=dict(self.objects),
+            log=list(self.log),
         )
         for name, kept in vars(self.journal).items():
             if isinstance(kept, dict):  # documents are replaced, never changed; only the entries lie one deeper
@@ -113,7 +129,12 @@ class World:
 
     def now_us(self) -> int:
         """Return the wall clock's microseconds."""
-        return WALL_US + round((self.seconds + self.wall_s) * 1e6)
+        return WALL_US + round((self.monotonic() + self.wall_s) * 1e6)
+
+    def monotonic(self) -> float:
+        """Return the monotonic clock's seconds."""
+        self.looks += 1
+        return self.seconds
 
     def jump(self) -> None:
         """Let time leap forward and the wall clock back."""
@@ -136,19 +157,55 @@ class World:
         changed = [[{**r, "v": self.changes} if r["n"] in CHANGED else r for r in page] for page in self.pages]
         self.pages = changed
 
+    def change(self, change: Unseen, number: int | None = None, fault: Fault | None = None) -> None:
+        """Change what no process sees, at the effect of that number with that fault."""
+        self.log.append((number, fault, change))
+        change(self, fault)
+
+    def beside(self, before: "World", faults: Mapping[int, Fault]) -> "World":
+        """Return this world as it is when the unseen was as in `before`, and these faults met what no process saw."""
+        other = self.copied()
+        other.log = []
+        for name in UNSEEN:
+            setattr(other, name, list(getattr(before, name)))
+        for number, fault, change in self.log:
+            other.change(change, number, fault if number is None else faults.get(number, fault))
+        return other
+
     def append(self, rows: Sequence[bytes]) -> Outcome:
         """Write rows into the table, or say why not: nothing is written unless all of it is."""
+        outcome, land = self._landing(rows)
+        self.change(land)
+        return outcome
+
+    def lose(self, number: int | None, fault: Fault, rows: Sequence[bytes]) -> None:
+        """Take rows whose answer is lost: they were not written, or they were, or they come late."""
+        _, land = self._landing(rows)
+
+        def lose(world: World, fault: Fault | None) -> None:
+            if fault is Fault.ERROR_AFTER:
+                land(world, None)
+            elif fault is Fault.LATE:
+                world.late.append(tuple(rows))
+
+        self.change(lose, number, fault)
+
+    def _landing(self, rows: Sequence[bytes]) -> tuple[Outcome, Unseen]:
+        """Return what BigQuery says of rows, and how they land."""
         landed = [parsed(row) for row in rows]
         refused = [at for at, row in enumerate(landed) if any(word in row[3] for word in self.refuses)]
         if refused:
-            return answered(3, "row errors", row_errors=tuple(RowError(at, 1, "this row is refused") for at in refused))
+            errors = tuple(RowError(at, 1, "this row is refused") for at in refused)
+            return answered(3, "row errors", row_errors=errors), _nothing
         if not self.mended and any('"poison"' in row[3] for row in landed):
-            return answered(3, "Cannot convert 'x' in row 17")
-        for batch_id in {row[0] for row in landed}:
-            if self.journal.read_batch(batch_id) is None:
-                self.too_early.append(batch_id)
-        self.rows += landed
-        return answered(0)
+            return answered(3, "Cannot convert 'x' in row 17"), _nothing
+        early = [batch_id for batch_id in {row[0] for row in landed} if self.journal.read_batch(batch_id) is None]
+
+        def land(world: World, _: Fault | None) -> None:
+            world.rows += landed
+            world.too_early += early
+
+        return answered(0), land
 
     def land_late(self) -> None:
         """Let every append that is still under way land."""
@@ -189,15 +246,39 @@ class World:
         for stored in self.journal.read_entries(lane, 1, 10_000):
             yield from stored.entry.events
 
-    def fingerprint(self) -> bytes:
-        """Return what two worlds share only when every process and every law would find them equal.
+    def fingerprint(self) -> tuple[bytes, bytes]:
+        """Return what two worlds share only when every process would find them equal, and then what is theirs only when
+        every reader of the table and every law would.
 
-        It is a digest of everything in them: a field that is added here or in the journal is in it at once. Left out
-        are the seconds (each part of the story begins at its own) and the order of what nobody reads in order.
+        Both are digests, of everything that a world holds: a field that is added here or in the journal is in one of
+        them at once. Left out are the seconds (each part of the story begins at its own), what tellings note beside
+        the world, and the order of what nobody reads in order.
         """
-        held = {name: kept for name, kept in vars(self.journal).items() if isinstance(kept, dict)}
-        kept = {name: sorted(documents.items()) for name, documents in held.items() if name != "_entries"}
-        entries = [(lane, sorted(each.items())) for lane, each in sorted(held["_entries"].items())]
-        outside = {name: value for name, value in vars(self).items() if name not in {"journal", "seconds"}}
-        outside |= {"rows": sorted(self.rows), "objects": sorted(self.objects.items())}
-        return hashlib.sha256(repr((entries, kept, outside)).encode()).digest()
+        left_out = {"journal", "seconds", "looks", "log", "objects"}
+        outside = {name: value for name, value in vars(self).items() if name not in left_out | UNSEEN}
+        held = {name: kept for name, kept in vars(self.journal).items() if isinstance(kept, dict)} | {"": self.objects}
+        seen = [repr(outside)]
+        for name, documents in held.items():
+            seen.append(name)
+            for key, document in sorted(documents.items()):
+                each = sorted(document.items()) if name == "_entries" else [(key, document)]
+                seen += [part for number, one in each for part in (repr((key, number)), _text(one))]
+        unseen = sorted(self.rows), self.late, sorted(self.too_early), sorted(map(repr, self.statements))
+        return _digest("\n".join(seen)), _digest(repr(unseen))
+
+
+_texts: dict[int, tuple[object, str]] = {}
+"""Digests of what worlds hold, by where it lies in memory: it is replaced, never changed, and shared by many worlds."""
+
+
+def _text(kept: object) -> str:
+    known = _texts.get(id(kept))
+    if known is None or known[0] is not kept:
+        if len(_texts) > TEXTS:
+            _texts.clear()
+        known = _texts[id(kept)] = kept, _digest(repr(kept)).hex()
+    return known[1]
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()

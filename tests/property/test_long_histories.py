@@ -141,7 +141,7 @@ class Histories(RuleBasedStateMachine):
         self.an_operator_replays([])
         self._process("run", [], lambda wiring, name: wiring.run(name, rows=self.rows))
         self.world.land_late()
-        assert laws.at_the_end(self.world, verify=True) == []
+        assert laws.at_last(self.world, verify=True) == []
         expected = Counter(json.dumps(record, sort_keys=True) for record in self.model.values())
         assert self._seen() == expected
 
