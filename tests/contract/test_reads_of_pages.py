@@ -1,0 +1,41 @@
+"""What a page asks of Firestore does not grow with the ledger: counted at its client, on two sizes of one ledger."""
+
+import time
+import uuid
+from contextlib import closing
+
+import pytest
+
+from bench.ops_ledger import PIPELINE, Size, WholeDocuments, fill
+from bench.ops_pages import MOST, Cost, CountedJournal, pages, service_on
+from state.firestore import client_for
+
+FIRST = Size(dead=1_020, small=60, runs=150, actions=35)
+"""As many of each as the longest list shows, or a little more: 1,000 dead batches, 144 runs, 100 entries of people."""
+QUICK, TENTH = Size(dead=300, small=600, runs=10, actions=3), Size(dead=1_000, small=10_000, runs=10, actions=3)
+
+
+@pytest.mark.firestore
+@pytest.mark.parametrize("more", [QUICK, pytest.param(TENTH, marks=pytest.mark.long)], ids=["quick", "a tenth"])
+def test_each_page_asks_as_often_and_reads_as_much_of_a_larger_ledger(gcs_url: str, more: Size) -> None:
+    project = f"test-{uuid.uuid4().hex[:20]}"
+    client = client_for(project, "(default)")
+    grown = Size(more.dead, more.small, more.runs, more.actions, first=FIRST.dead + FIRST.small)
+    now_us = time.time_ns() // 1000
+    with closing(WholeDocuments(client, PIPELINE)) as writing:
+        fill(writing, FIRST, now_us - (grown.runs + 1) * 600 * 10**6)
+        with closing(CountedJournal(client_for(project, "(default)"), PIPELINE)) as journal:
+            before = _costs(gcs_url, journal)
+            fill(writing, grown, now_us)
+            after = _costs(gcs_url, journal)
+    assert {page: (cost.calls, cost.documents) for page, cost in after.items()} == {
+        page: (cost.calls, cost.documents) for page, cost in before.items()
+    }
+    for page, (calls, documents) in MOST.items():
+        assert after[page].calls <= calls, page
+        assert after[page].documents <= documents, page
+    assert after["/failures"].counted == FIRST.dead + grown.dead, "a count is of all, and the only thing that grows"
+
+
+def _costs(gcs_url: str, journal: CountedJournal) -> dict[str, Cost]:
+    return {page: cost for page, (_, cost) in pages(service_on(journal, gcs_url), journal, rounds=0).items()}
