@@ -18,7 +18,9 @@ _TEXT = r"^[^\x00-\x1f\x7f]*$"
 
 
 def _time(value: object) -> object:
-    return microseconds(value, datetime.now(UTC)) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        raise ValueError("a time is a text: 2026-02-01T06:00:00Z, or how long ago, such as 6h")  # noqa: TRY004 - pydantic's
+    return microseconds(value, datetime.now(UTC))
 
 
 def _told(pattern: str) -> WithJsonSchema:

@@ -138,16 +138,22 @@ def _control(desk: Desk, log: Log) -> LaneControl:
 @contextmanager
 def served(site: Site, configured: Config | None = None, callers: Callers | None = None) -> Iterator[Site]:
     """Serve it while the context lasts."""
-    server = make_server("127.0.0.1", 0, app_of(site, configured or config(), callers), threaded=True)
+    with serving(app_of(site, configured or config(), callers)) as site.url:
+        yield site
+
+
+@contextmanager
+def serving(app: Flask) -> Iterator[str]:
+    """Serve an application while the context lasts; its address."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    site.url = f"http://127.0.0.1:{server.server_port}"
     try:
-        yield site
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
 
 
-__all__ = ["DENIED", "REFUSED", "Site", "app_of", "config", "furnished", "served"]
+__all__ = ["DENIED", "REFUSED", "Site", "app_of", "config", "furnished", "served", "serving"]

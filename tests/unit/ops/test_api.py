@@ -408,3 +408,13 @@ def test_a_bulk_replay_goes_on_over_many_calls_and_instances_under_one_receipt(t
         assert {desk.status(batch_id) for batch_id in ids} == {"COMMITTED"}
         assert {s.batch_id for s in desk.statements if s.status == "COMMITTED"} == set(ids)
         assert verify_lane(journal, "flights", OPS_LANE, retention_days=90) == []
+
+
+@pytest.mark.parametrize("since", [-292, 0, 1.5, True, ["6h"]])
+def test_a_time_that_is_no_text_is_refused_before_anything_is_chosen_by_it(since: Any) -> None:
+    here, (dead,) = with_dead()
+    answer = here.post("/api/replay", {"reason": "mended", "since": since})
+    assert answer.status_code == 422
+    assert "since" in answer.json["detail"]
+    assert here.desk.status(dead) == "DEAD_LETTERED"
+    assert here.post("/api/replay", {"reason": "mended", "since": None, "dry_run": True}).status_code == 200
