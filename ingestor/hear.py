@@ -63,7 +63,8 @@ def hear(state: Progress, signal: Signal, now: Instant) -> Decided:  # noqa: C90
         case DeadStored():
             return _stored(state, signal.batch_id, "dead", Stored(signal.object, signal.generation)), ()
         case StoreFailed():
-            return drain(replace(state, store_failed=True), now, failure=signal.error, halt_sends=True), ()
+            note = Note(LogName.DEADLETTER_FAILED, "ERROR", {"batch_id": signal.batch_id, "error": signal.error})
+            return drain(replace(state, store_failed=True), now, failure=signal.error, halt_sends=True), (note,)
         case EntryLanded():
             return _landed(state, signal.lane, signal.writes)
         case LedgerLost():

@@ -53,7 +53,7 @@ MESSAGES: Mapping[LogName, str] = {
     LogName.BATCH_RETRIED: "A batch will be appended again.",
     LogName.BATCH_DEAD_LETTERED: "A batch was set aside.",
     LogName.BATCH_SUPERSEDED: "A batch was rebuilt differently; what was appended of it stays invisible.",
-    LogName.DEADLETTER_FAILED: "The dead-letter bucket did not take an object.",
+    LogName.DEADLETTER_FAILED: "The dead-letter bucket did not take an object, or does not answer.",
     LogName.FUSE_BLOWN: "Too much was refused; the run stops.",
     LogName.REPLAY_STARTED: "A replay started.",
     LogName.REPLAY_SUCCEEDED: "A replay succeeded.",

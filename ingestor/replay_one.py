@@ -155,6 +155,7 @@ class BatchReplay:
         try:
             rejected = self._reject(envelope, rows, appended)
         except DeadLetterError as error:
+            self._ports.log(LogName.DEADLETTER_FAILED, "ERROR", batch_id=batch_id, error=str(error))
             return replace(sent, error=str(error), code=NOT_STORED)
         return replace(sent, rows=len(rows) - len(appended.refused), rejected=rejected)
 

@@ -24,6 +24,7 @@ from ingestor.lognames import LogName
 from ingestor.loop import begin, step, wake_after
 from ingestor.ports import Plan, Ports
 from ingestor.progress import Phase, Progress, Settings
+from ingestor.run_end import log_cause, log_end
 from ingestor.signals import (
     Answered,
     AskTable,
@@ -44,7 +45,6 @@ from ingestor.signals import (
     Ticked,
     WriteEntry,
 )
-from ingestor.standing import UNKNOWN
 from ingestor.summary import run_summary, skipped_summary, storable
 from ingestor.taking import Left, Taken, take_lane
 from ingestor.workers import Signals, Thread, Worker, Workers
@@ -58,23 +58,6 @@ HEARTBEATS = 6
 """Heartbeats within the time after which a run is taken for dead."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 15.0
 """Pauses before a batch is sent again: doubled each time, full jitter."""
-_LOGGED = (
-    "records",
-    "rows_committed",
-    "rows_rejected",
-    "rows_known",
-    "rows_changed",
-    "rows_in_doubt",
-    "rows_superseded",
-    "rows_dead_lettered",
-    "rows_replayed",
-    "batches_committed",
-    "batches_dead_lettered",
-    "batches_superseded",
-    "balanced",
-    "duration_s",
-)
-"""Fields of the summary that the run's last log line carries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +153,7 @@ class Run:
 
     def _failed_before_reading(self, error: IngestorError | LedgerError, started_at: float) -> Result:
         event = RunFailed(run_id=self._plan.run_id, error=storable(str(error)))
+        log_cause(self._ports.log, error)
         try:
             lane = self._ports.ledger.append([event], run_id=self._plan.run_id).state
         except LedgerError as lost:
@@ -184,20 +168,7 @@ class Run:
         """Say how the run ended, in the log and to the caller."""
         summary = run_summary(state, self._ports.clock.monotonic() - started_at)
         summary["unknown_fields"] = dict(self._plan.unknown_fields())
-        oldest_us = min((b.ingest_time_us for b in state.lane.unsettled), default=None)
-        checkpoint = state.lane.checkpoint
-        self._ports.log(
-            LogName.RUN_FAILED if state.failure else LogName.RUN_FINISHED,
-            "ERROR" if state.failure else "INFO",
-            status=summary["status"],
-            error=state.failure,
-            **{name: summary[name] for name in _LOGGED},
-            checkpoint=checkpoint.cursor if checkpoint else None,
-            in_doubt=len(state.lane.unsettled),
-            oldest_in_doubt_s=None if oldest_us is None else (self._ports.clock.now_us() - oldest_us) / 1e6,
-            # A ledger that did not take the run's end is not asked: the process may have seconds left.
-            **(UNKNOWN if state.lane.run_open else self._ports.standing()),
-        )
+        log_end(self._ports, state, summary)
         if state.failure and error is None:
             error = IngestorError(state.failure)
         return Result(summary, error)

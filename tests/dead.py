@@ -327,7 +327,7 @@ class Desk:
         self.seconds += seconds
 
     def log(self, name: LogName, severity: str = "INFO", **fields: Any) -> None:
-        assert severity in {"INFO", "WARNING"}
+        assert severity in {"INFO", "WARNING", "ERROR"}
         self.logged.append((name, fields))
 
     def lane(self, **changed: Any) -> Lane:

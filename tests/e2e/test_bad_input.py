@@ -76,6 +76,8 @@ def test_a_table_that_does_not_fit_is_refused_with_the_difference(small: Pipelin
     assert done.code == 2
     assert "year" in done.err
     assert "STRING" in done.err
+    (logged,) = done.events("schema.mismatch")
+    assert (logged["severity"], logged["error"]) == ("ERROR", done.summary["error"])
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,9 @@ def test_a_cursor_that_repeats_for_ever_stops_the_run_and_loses_nothing(small: P
 
 def test_a_missing_bucket_is_found_before_anything_is_read(small: Pipeline, demo_api: DemoApi) -> None:
     small.apply_schema()
-    refused(small.with_env(DEAD_LETTER_BUCKET="nobodys-bucket").run(), 3, "nobodys-bucket", "DEAD_LETTER_BUCKET")
+    done = small.with_env(DEAD_LETTER_BUCKET="nobodys-bucket").run()
+    refused(done, 3, "nobodys-bucket", "DEAD_LETTER_BUCKET")
+    assert len(done.events("deadletter.failed")) == 1
     assert demo_api.counters()["counters"].get("requests", 0) == 0
 
 

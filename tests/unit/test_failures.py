@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from ingestor.batch import Limits
+from ingestor.lognames import LogName
+from ingestor.loop import step
 from ingestor.outcome import Action, Outcome, RowError, answered, ended
-from ingestor.signals import SendBatch, StoreFailed
+from ingestor.signals import Note, SendBatch, StoreFailed
 from state.verify import verify_lane
 from tests.world import LANE, PIPELINE, Actor, World, finish
 
@@ -184,7 +186,10 @@ def test_a_bucket_that_fails_fails_the_run_and_leaves_the_batch_in_doubt() -> No
     while "store" not in actor.choices():
         actor.do(actor.choices()[0])
     actor.stores.clear()
-    actor.hear(StoreFailed("any", "the bucket is away"))
+    lost = StoreFailed("any", "the bucket is away")
+    _, commands = step(actor.state, lost, world.instant())
+    assert Note(LogName.DEADLETTER_FAILED, "ERROR", {"batch_id": "any", "error": "the bucket is away"}) in commands
+    actor.hear(lost)
     finish(actor)
     assert (actor.state.status, actor.state.failure) == ("failed", "the bucket is away")
     assert len(actor.state.lane.unsettled) == 1

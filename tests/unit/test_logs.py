@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,6 +67,16 @@ def test_a_line_is_one_json_object_with_the_contracts_fields_first(stream: io.St
         "rows": 5,
         "checkpoint": None,
     }
+
+
+def test_every_event_that_has_a_name_is_logged_somewhere() -> None:
+    code = "".join(
+        path.read_text(encoding="utf-8")
+        for package in ("ingestor", "ops")
+        for path in Path(package).glob("*.py")
+        if path.name != "lognames.py"
+    )
+    assert [name for name in LogName if f"LogName.{name.name}" not in code] == []
 
 
 def test_time_is_utc_wherever_the_process_runs(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -310,6 +310,7 @@ def test_a_bucket_that_takes_no_records_keeps_the_batch_dead_until_it_does() -> 
     desk.stores.refusing = DeadLetterError("the bucket does not answer")
     done = replay(desk, batch_id)
     assert (done.status, done.code, done.error) == ("DEAD_LETTERED", NOT_STORED, "the bucket does not answer")
+    assert [name for name, _ in desk.logged[1:]] == [LogName.DEADLETTER_FAILED, LogName.REPLAY_FAILED]
     assert desk.statements == []
     desk.stores.refusing = None
     assert replay(desk, batch_id).ok
