@@ -15,7 +15,7 @@ from ingestor.replay_rows import decoded, rows_to_send
 from state.codec import decode_entry
 from state.events import OPS_LANE
 from state.journal import BatchQuery, Document, Journal
-from state.ledger import walk
+from state.reading import walk
 
 BATCH_COLUMNS = ("batch_id", "status", "lane", "rows", "rejected", "open", "set aside", "replays", "why")
 FAILURE_COLUMNS = ("fingerprint", "class", "code", "batches", "rows", "first seen", "last seen", "message")

@@ -8,21 +8,20 @@ is not written later; the next open tells.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from state.aging import LEAP, aged_out_message, is_milestone, may_have_lost, never_expires
-from state.codec import decode_entry, decode_state, encode_state, entry_hash, genesis, seal
-from state.errors import CorruptHistory, LedgerUnavailable, OutcomeUnknown, Refused, VersionConflict
+from state.codec import decode_state, encode_state, seal
+from state.errors import LedgerUnavailable, OutcomeUnknown, Refused, VersionConflict
 from state.events import OPS_LANE, Event, LaneRecovered
 from state.fold import LaneState, Moment, fold
 from state.index import IndexChanges, index_changes
-from state.journal import Commit, Document, Entry, Journal, StoredEntry, Token
+from state.journal import Commit, Document, Entry, Journal, Token
 from state.ops_index import Held, ops_changes
+from state.reading import follow, moment_of, walk
 
-PAGE_ENTRIES = 50
-"""Entries read at once: at most 900 KiB each, so a page of the largest still fits a small instance's memory."""
 BUDGET_S = 15.0
 """After this long in doubt about one commit it is not written again; with the last call under way, about 30 s."""
 _PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 4.0, 5.0)
@@ -129,7 +128,7 @@ class LaneLedger:
             if may_have_lost(state, stored, self._retention_us):
                 is_aged_out = True
                 break
-            state = self._follow(state, stored.entry)
+            state = follow(self._pipeline, self._lane, state, stored.entry)
         if run_age_s is None and state.run_version:
             newest = self._journal.read_entry(self._lane, state.run_version)
             run_age_s = newest.age_s if newest else math.inf
@@ -272,38 +271,3 @@ class LaneLedger:
         if found is not None and found.entry.nonce != commit.entry.nonce:
             raise VersionConflict(f"lane {self._lane}: version {commit.entry.version} was written by somebody else")
         return found is not None
-
-    def _follow(self, state: LaneState, entry: Entry) -> LaneState:
-        """Return the state with the entry, its place in the chain checked. The snapshot's own entry changes nothing."""
-        if entry_hash(entry) != entry.hash:
-            raise self._corrupt(entry, "its hash is not that of its content")
-        if entry.version == state.version:
-            if entry.hash != state.head:
-                raise self._corrupt(entry, "the snapshot was folded from another entry")
-            return state
-        if entry.version != state.version + 1:
-            raise self._corrupt(entry, f"the entry before it is missing, the last one known is {state.version}")
-        if entry.prev_hash != (state.head or genesis(self._pipeline, self._lane)):
-            raise self._corrupt(entry, "it does not follow the entry before it")
-        try:
-            return fold(state, decode_entry(entry), moment_of(entry), entry.hash)
-        except CorruptHistory as error:
-            raise self._corrupt(entry, str(error)) from error
-
-    def _corrupt(self, entry: Entry, what: str) -> CorruptHistory:
-        return CorruptHistory(f"lane {self._lane} version {entry.version}: {what}; run `ingestor ledger verify`")
-
-
-def moment_of(entry: Entry) -> Moment:
-    """Return where and when the events of an entry happened."""
-    return Moment(entry.version, entry.run_id, entry.at_us)
-
-
-def walk(journal: Journal, lane: str, first: int, page: int = PAGE_ENTRIES) -> Iterator[StoredEntry]:
-    """Yield a lane's entries from version `first` on, in order, reading `page` of them at once."""
-    while True:
-        entries = journal.read_entries(lane, first, page)
-        yield from entries
-        if len(entries) < page:
-            return
-        first = entries[-1].entry.version + 1

@@ -10,7 +10,7 @@ from state.events import OPS_LANE, Event, LaneRecovered
 from state.fold import LaneState, Moment, fold
 from state.index import IndexChanges, index_changes
 from state.journal import Document, Entry, Journal, Kind, StoredEntry
-from state.ledger import moment_of, walk
+from state.reading import moment_of, walk
 
 _NOT_COMPARED = {"row_digests", "expire_at_us"}
 _LANE_STAMPS = (

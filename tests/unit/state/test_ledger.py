@@ -7,8 +7,9 @@ import pytest
 from state.errors import CorruptHistory, LedgerUnavailable, OutcomeUnknown, VersionConflict
 from state.events import Event
 from state.journal import Journal
-from state.ledger import PAGE_ENTRIES, LaneLedger
+from state.ledger import LaneLedger
 from state.memory import MemoryJournal
+from state.reading import PAGE_ENTRIES
 from tests.unit.state.histories import (
     DAY_US,
     LANE,
