@@ -10,18 +10,19 @@ from typing import Any, cast
 from google.protobuf.descriptor_pb2 import DescriptorProto
 
 from ingestor.append import Answer, Ended
-from ingestor.batch import Limits
+from ingestor.batch import Encode, Limits
 from ingestor.bucket import ObjectGone
 from ingestor.ddl import OPERATORS_LANE
 from ingestor.dead_batches import DeadBatches
 from ingestor.descriptor import writer_schema
+from ingestor.encode import Rejection
 from ingestor.envelope import Origin
 from ingestor.errors import AppendError, BigQueryUnavailable, DeadLetterError, SourceError
 from ingestor.lognames import LogName
 from ingestor.messages import descriptor_of, message_class
 from ingestor.outcome import answered, ended
 from ingestor.pages import Page
-from ingestor.ports import Healing, KeepAlive, Plan, Ports
+from ingestor.ports import Healing, Isolated, KeepAlive, Plan, Ports
 from ingestor.rejected_records import RejectedRecords
 from ingestor.replay import Replayer
 from ingestor.replay_append import Appender
@@ -34,6 +35,7 @@ from state.fold import LaneState, Statement
 from state.journal import Commit, Committed
 from state.ledger import LaneLedger
 from state.ops import OpsLedger
+from tests.explorer.beside import DEADLY, isolated
 from tests.explorer.faults import Fault, Kind, Process
 from tests.explorer.world import LANE, PIPELINE, World, encode
 
@@ -241,7 +243,10 @@ class Wiring:
         """Run once."""
         steps = Steps(self.process, self.world)
         run = Run(
-            self._ports(run_id), _plan(run_id, takeover=takeover, rows=rows), signals=steps, start_worker=steps.worker
+            self._ports(run_id),
+            _plan(run_id, self._encode, takeover=takeover, rows=rows),
+            signals=steps,
+            start_worker=steps.worker,
         )
         return run.execute()
 
@@ -266,7 +271,25 @@ class Wiring:
             partitions_of_others=lambda: self._ask("partitions_of_others", int),
             clock=_Clock(self.world),
             log=_silence,
+            isolate=self._isolate,
         )
+
+    def _isolate(self, deaths: int, inner: Encode) -> Isolated:
+        return isolated(
+            self.process,
+            deaths,
+            inner,
+            rows=ROWS,
+            fetch=Source(self.process, self.world).fetch,
+            connect=lambda emit: Connection(self.process, self.world, emit),
+            log=_silence,
+        )
+
+    def _encode(self, record: object) -> bytes | Rejection:
+        row = encode(record)
+        if isinstance(row, bytes) and DEADLY in row:
+            self.process.die()
+        return row
 
     def _replay_ports(self) -> ReplayPorts:
         return ReplayPorts(
@@ -356,7 +379,7 @@ class _Clock:
         return self._world.now_us()
 
 
-def _plan(run_id: str, *, takeover: bool, rows: int) -> Plan:
+def _plan(run_id: str, encode: Encode, *, takeover: bool, rows: int) -> Plan:
     return Plan(
         pipeline=PIPELINE,
         lane=LANE,

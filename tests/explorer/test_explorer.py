@@ -117,7 +117,8 @@ EFFECTS = {
     "ledger": "journal", "source": "source.fetch", "open_connection": "append.send", "rejects": "bucket.create",
     "store_dead": "bucket.create", "table_exists": "table.exists", "publish": "publish", "preflight": "table.preflight",
     "publish_operators": "journal and publish", "heal": "a replay's own", "note_skip": "journal.create_skip",
-    "partitions_of_others": "partitions_of_others", "journal": "journal", "open_ops": "journal", "dead": "bucket.read",
+    "partitions_of_others": "partitions_of_others", "isolate": "isolation.task",
+    "journal": "journal", "open_ops": "journal", "dead": "bucket.read",
     "rejected": "bucket.read", "append": "append.send", "live_table": "table.read", "query": "table.query",
 }  # fmt: skip
 """Where the effects behind each port of a run and of a replay become choice points."""
@@ -127,13 +128,9 @@ PURE = {
 """Ports that change nothing outside: time, randomness, the log, what is configured."""
 
 
-ELSEWHERE = {"isolate"}
-"""Ports that no process of the story has: processes beside a run, which need records that end a process."""
-
-
 def test_every_port_of_a_run_and_of_a_replay_is_an_effect_or_has_none() -> None:
     named = {*Ports.__dataclass_fields__, *ReplayPorts.__dataclass_fields__}
-    assert named == {*EFFECTS, *PURE, *ELSEWHERE}, "say in EFFECTS where a new port's effects become choice points"
+    assert named == {*EFFECTS, *PURE}, "say in EFFECTS where a new port's effects become choice points"
 
 
 def _methods(port: type) -> set[str]:
