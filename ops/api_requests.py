@@ -43,7 +43,7 @@ Reason = Annotated[
     ),
 ]
 Optionally = Annotated[str, Field(max_length=500, pattern=_TEXT, description="why, if there is more to say")]
-Lane = Annotated[str, Field(max_length=200, pattern=r"^[\w.:-]*$", description="only of this lane")]
+Lane = Annotated[str, Field(max_length=200, pattern=r"^[0-9A-Za-z_.:-]*$", description="only of this lane")]
 Fingerprint = Annotated[str, Field(pattern=r"^([0-9a-f]{12})?$", description="only those that failed alike")]
 RunId = Annotated[str, Field(pattern=r"^([0-9A-Za-z][0-9A-Za-z.:-]{0,79})?$", description="only of this run")]
 _NEXT = "`next` of the page before"
@@ -123,14 +123,14 @@ class ReconcileQuery(_Query):
 class LanePath(BaseModel):
     """A lane."""
 
-    lane: str = Field(max_length=200, pattern=r"^[\w.:-]+$", json_schema_extra={"example": "0"})
+    lane: str = Field(max_length=200, pattern=r"^[0-9A-Za-z_.:-]+$", json_schema_extra={"example": "0"})
 
 
 class ReceiptPath(BaseModel):
     """A receipt."""
 
     receipt: str = Field(
-        pattern=r"^(replay-[0-9a-f]{16}|ops-[0-9]{1,12}|lane-[\w.:-]{1,200}-[0-9]{1,12})$",
+        pattern=r"^(replay-[0-9a-f]{16}|ops-[0-9]{1,12}|lane-[0-9A-Za-z_.:-]{1,200}-[0-9]{1,12})$",
         json_schema_extra={"example": "ops-17"},
     )
 

@@ -30,7 +30,7 @@ from state.events import (
 from state.journal import Entry
 
 OF_ENTRY = re.compile(r"ops-([0-9]{1,12})")
-OF_LANE = re.compile(r"lane-([\w.:-]{1,200})-([0-9]{1,12})")
+OF_LANE = re.compile(r"lane-([0-9A-Za-z_.:-]{1,200})-([0-9]{1,12})")
 LOOKED_BACK = 20
 """Entries before an action's end among which its claim is looked for: what others wrote while it was under way."""
 SHOWN = 100

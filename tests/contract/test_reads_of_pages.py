@@ -10,12 +10,13 @@ from bench.ops_ledger import PIPELINE, Size, WholeDocuments, fill
 from bench.ops_pages import MOST, Cost, CountedJournal, pages, service_on
 from state.firestore import client_for
 
-FIRST = Size(dead=1_020, small=60, runs=150, actions=35)
-"""As many of each as the longest list shows, or a little more: 1,000 dead batches, 144 runs, 100 entries of people."""
+FIRST = Size(dead=1_020, small=60, runs=150, actions=50)
+"""As many of each as the longest list shows, or a little more: 1,000 dead batches, 144 runs, 100 entries of `ops`."""
 QUICK, TENTH = Size(dead=300, small=600, runs=10, actions=3), Size(dead=1_000, small=10_000, runs=10, actions=3)
 
 
 @pytest.mark.firestore
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("more", [QUICK, pytest.param(TENTH, marks=pytest.mark.long)], ids=["quick", "a tenth"])
 def test_each_page_asks_as_often_and_reads_as_much_of_a_larger_ledger(gcs_url: str, more: Size) -> None:
     project = f"test-{uuid.uuid4().hex[:20]}"

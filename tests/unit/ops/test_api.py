@@ -418,3 +418,10 @@ def test_a_time_that_is_no_text_is_refused_before_anything_is_chosen_by_it(since
     assert "since" in answer.json["detail"]
     assert here.desk.status(dead) == "DEAD_LETTERED"
     assert here.post("/api/replay", {"reason": "mended", "since": None, "dry_run": True}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/api/runs?lane=Õ", "/api/batches?lane=Õ", "/api/receipts/lane-Õ-1"])
+def test_a_lane_of_letters_that_no_lane_has_is_refused_as_the_document_says(path: str) -> None:
+    """A JSON schema's `\\w` is ASCII, Python's is not."""
+    here, _ = with_dead()
+    assert here.get(path).status_code == 422

@@ -7,6 +7,7 @@ import pytest
 
 from ops.flow import LATE_US, STOPPED_US, Health, health, judged, source_lanes, verdict
 from ops.strip import TICK_US
+from state.events import RunFailed
 from state.fold import LaneState, Systemic
 from state.memory import MemoryJournal
 from tests.dead import INGEST_US, PIPELINE, Desk, batch_of, flight
@@ -76,6 +77,17 @@ def test_a_run_at_work_and_what_it_has_in_doubt_are_shown() -> None:
     assert line.live_run == "run-1"
     assert line.in_doubt == 1
     assert line.oldest_in_doubt_s == pytest.approx(58, abs=1)
+
+
+def test_what_a_run_left_in_doubt_is_told_from_the_snapshot_without_a_query_of_batches() -> None:
+    desk = Desk()
+    lane = desk.lane(now_us=NOW_US - 60 * 10**6)
+    lane._attempt(batch_of([flight(1)], start="a"))
+    lane.ledger.append([RunFailed(run_id="run-1", error="stopped")], run_id="run-1")
+    desk.journal.list_batches = lambda *_, **__: pytest.fail("batches were asked for")  # type: ignore[method-assign]
+    (line,) = _health(desk).lanes
+    assert (line.in_doubt, line.live_run) == (1, "")
+    assert line.oldest_in_doubt_s == pytest.approx((NOW_US - INGEST_US) / 1e6)
 
 
 def test_a_run_that_said_nothing_for_the_stale_time_is_not_at_work() -> None:
