@@ -7,7 +7,7 @@ who, what, why and when, as the hash-chained journal has it and not as somebody 
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ingestor.replay import ReceiptReport
@@ -22,6 +22,7 @@ from state.events import (
     Paused,
     RecordDiscarded,
     RecordReplayed,
+    RecordsRejected,
     ReplayFailed,
     ReplayStarted,
     ReplaySucceeded,
@@ -77,9 +78,12 @@ def of_entry(version: int) -> Receipt:
         Refused: there is no such entry, it aged out, or it ends no action of a person.
     """
     stored = service().journal.read_entry(OPS_LANE, version) if version else None
-    for event in decode_entry(stored.entry) if stored else ():
+    events = decode_entry(stored.entry) if stored else ()
+    rejected = sum(len(event.indexes) for event in events if isinstance(event, RecordsRejected))
+    for event in events:
         if type(event) in _ACTIONS and stored is not None:
-            return _of_event(event, version, stored.entry.at_us, _reason(event, version))
+            found = _of_event(event, version, stored.entry.at_us, _reason(event, version))
+            return replace(found, outcome={**found.outcome, "rejected": rejected}) if rejected else found
     raise Refused(f"receipt ops-{version} is not known, or has aged out; the batch's history tells what happened")
 
 

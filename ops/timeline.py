@@ -108,9 +108,14 @@ def _of_entry(lane: str, entry: Entry, batch_id: str) -> Iterator[Step]:
 
 
 def _step(lane: str, entry: Entry, event: Any) -> Step:  # noqa: ANN401 - any event
-    who = getattr(event, "actor", "") or entry.run_id
+    who = getattr(event, "actor", "") or entry.run_id or _actor(entry)
     batch_id = getattr(event, "batch_id", "")
     return Step(entry.at_us, lane, entry.version, who, event.TYPE, batch_id, dict(_details(event)))
+
+
+def _actor(entry: Entry) -> str:
+    """Who a person's entry is by: rejected records share the entry of the replay that met them, which names them."""
+    return next((str(event["actor"]) for event in entry.events if event.get("actor")), "")
 
 
 def _details(event: Any) -> Iterable[tuple[str, Any]]:  # noqa: ANN401 - likewise

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from ingestor.outcome import RowError, answered
 from ingestor.reconcile import BatchBooks, Reconciliation
 from ops.masking import MASK
+from ops.timeline import timeline
 from state.events import OPS_LANE
 from state.sqlite import SqliteJournal
 from state.verify import verify_lane
@@ -75,6 +77,22 @@ def test_a_replay_that_bigquery_refuses_is_answered_and_says_so() -> None:
     done = here.post(f"/api/batches/{batch_id}/replay", {"reason": "try"})
     assert (done.status_code, done.json["status"], done.json["outcome"]["code"]) == (200, "failed", "INVALID_ARGUMENT")
     assert here.get(f"/api/receipts/{done.json['receipt']}").json["status"] == "failed"
+
+
+def test_a_row_refused_at_a_replay_is_in_the_answer_the_receipt_the_history_and_the_records() -> None:
+    here, (batch_id,) = with_dead()
+    here.desk.table.replies = [answered(3, "errors", row_errors=(RowError(1, 1, "too long"),))]
+    done = here.post(f"/api/batches/{batch_id}/replay", {"reason": "mended"}).json
+    assert (done["status"], done["outcome"]["rows"], done["outcome"]["rejected"]) == ("done", 1, 1)
+    again = here.get(f"/api/receipts/{done['receipt']}").json
+    assert (again["action"], again["outcome"]["rows"], again["outcome"]["rejected"]) == ("replay", 1, 1)
+    steps = timeline(here.desk.journal, here.desk.journal.read_batch(batch_id) or {}).steps
+    assert [(step.event, step.who) for step in steps if step.lane == OPS_LANE] == [
+        (event, "local@localhost") for event in ("replay_started", "records_rejected", "replay_succeeded")
+    ]
+    (record,) = here.get(f"/api/batches/{batch_id}/records").json["items"]
+    assert (record["row_index"], record["stage"], record["reason"]) == (1, "append", "too long")
+    assert whole(here)
 
 
 def test_discard_and_reopen_leave_receipts_and_the_rules_answer_409_in_words() -> None:
