@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ingestor.config import Config
+from ingestor.errors import IngestorError
 from ingestor.lean import calm_collector
+from state.errors import LedgerError
 
 if TYPE_CHECKING:
     from ingestor.ports import Range
@@ -31,19 +33,26 @@ def executed(  # noqa: PLR0913 - what a run is told
     """Run to the end; raise what ended it."""
     from ingestor.bootstrap import RunBuilder, open_journal  # noqa: PLC0415 - Google's clients cost a second
     from ingestor.ports import FOLLOWS  # noqa: PLC0415 - likewise
+    from ingestor.summary import failed_summary  # noqa: PLC0415 - likewise
     from ingestor.terminal import Progress, log_stream  # noqa: PLC0415 - likewise
 
     log = _log(config, log_stream(quiet=quiet, as_json=as_json))
-    journal = open_journal(config)
+    journal = None
     try:
+        journal = open_journal(config)
         with Progress.when_useful(quiet=quiet, as_json=as_json) as bar:
             builder = RunBuilder(config, journal, log, partition=partition, backfill=backfill or FOLLOWS, lane=lane)
             work = builder.build(takeover=takeover, observe=bar.show)
             _stop_on_signals(work.stop)
             calm_collector()
             result = work.execute()
+    except (IngestorError, LedgerError) as error:  # it could not begin; who reads the last line is told so there
+        if as_json:
+            click.echo(json.dumps(failed_summary(lane or str(partition), str(error))))
+        raise
     finally:
-        journal.close()
+        if journal is not None:
+            journal.close()
     if as_json:
         click.echo(json.dumps(result.summary))
     elif not quiet:

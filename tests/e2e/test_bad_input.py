@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,6 +58,13 @@ def test_every_problem_of_the_configuration_is_reported_at_once(small: Pipeline)
         assert name in done.err
 
 
+def test_a_ledger_that_cannot_be_opened_is_told_in_the_summary_too(small: Pipeline, tmp_path: Path) -> None:
+    done = small.with_env(LEDGER=f"sqlite:///{tmp_path}").run()
+    refused(done, 3, str(tmp_path))
+    assert (done.summary["status"], done.summary["run_id"], done.summary["lane"]) == ("failed", None, "0")
+    assert f"ingestor: {done.summary['error']}" == done.err.strip()
+
+
 def test_a_command_that_is_used_wrongly_ends_with_64(small: Pipeline) -> None:
     for arguments in (["run", "--nonsense"], ["nonsense"], ["run", "--partition", "7"]):
         refused(small.ingestor(*arguments), 64)
@@ -77,7 +85,8 @@ def test_a_table_that_does_not_fit_is_refused_with_the_difference(small: Pipelin
     assert "year" in done.err
     assert "STRING" in done.err
     (logged,) = done.events("schema.mismatch")
-    assert (logged["severity"], logged["error"]) == ("ERROR", done.summary["error"])
+    assert logged["severity"] == "ERROR"
+    assert "column year: table has STRING" in logged["error"]
 
 
 @pytest.mark.parametrize(
