@@ -113,6 +113,7 @@ def _letter(found: Document, first: int) -> dict[str, Any]:
     names = list(dict.fromkeys(name for row in rows for name in row if not name.startswith("_ingest_")))
     return {
         "problem": "",
+        "answer": envelope.failure.message,
         "message_type": envelope.message_type,
         "schema_fingerprint": envelope.schema_fingerprint,
         "code_version": envelope.code_version,

@@ -1,5 +1,6 @@
 """Pages of rejected records: read, repaired in place, tried, replayed; or many at once as JSON lines."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlencode
@@ -67,6 +68,9 @@ def _page(
         edited=edited or {},
         problem=problem,
         said=request.args.get("said", ""),
+        said_of=request.args.get("of", ""),
+        reason=request.form.get("reason", ""),
+        typed=request.form.get("lines", ""),
         back=page_filters.local_path(request.values.get("back", ""), f"/batches/{batch_id}"),
         masks=bool(service().config.mask_fields),
     )
@@ -107,7 +111,7 @@ def repair(batch_id: str, index: int) -> View:
     try:
         if request.form.get("do") == "discard":
             actions.discard_records(batch_id, [index], reason=reason)
-            return _said(batch_id, "discarded")
+            return _said(batch_id, "discarded", index)
         line = _line(batch_id, index, text)
         return _tried_or_replayed(batch_id, line, {index: text}, reason)
     except (IngestorError, LedgerError, ValueError) as error:
@@ -135,22 +139,35 @@ def _tried_or_replayed(batch_id: str, lines: bytes, edited: dict[int, str], reas
         tried = replayer.replay_records(batch_id, lines, actor=actor, reason=reason, dry_run=True)
         return _page(batch_id, tried, edited)
     done = replayer.replay_records(batch_id, lines, actor=actor, reason=reason)
-    return _said(batch_id, "replayed") if done.ok else _page(batch_id, done, edited)
+    return _said(batch_id, "replayed", next(iter(edited), None)) if done.ok else _page(batch_id, done, edited)
 
 
-def _said(batch_id: str, said: str) -> View:
+def _said(batch_id: str, said: str, index: int | None) -> View:
+    """Go on to the page without what was posted; its address says what was done, and to which record."""
     place = {name: value for name in ("back", "show") if (value := request.form.get(name, ""))}
-    return redirect(f"/batches/{batch_id}/records?{urlencode({'said': said, **place})}", 303)
+    told = {"said": said, **({} if index is None else {"of": index}), **place}
+    # The form's address ends in the record's place on the page, which a browser would keep.
+    return redirect(f"/batches/{batch_id}/records?{urlencode(told)}#top", 303)
 
 
 def _line(batch_id: str, index: int, text: str) -> bytes:
     try:
         record = decode(text.encode())
     except Undecodable:
-        raise ValueError(f"record {index}: what was typed is no JSON; nothing was sent") from None
+        raise ValueError(f"record {index}: what was typed is no JSON{_where(text)}; nothing was sent") from None
     original = {each.record.index: each.record.record for each in service().replayer.records(batch_id)}
     whole = unmasked(record, original.get(index), service().config.mask_fields)
     return orjson.dumps({"row_index": index, "record": whole})
+
+
+def _where(text: str) -> str:
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return f" at line {error.lineno}, column {error.colno}"
+    except (ValueError, RecursionError):
+        pass
+    return ""
 
 
 def _restored(batch_id: str, content: bytes) -> bytes:

@@ -101,7 +101,7 @@ def _unsaid(event: AskedEvent) -> str | None:
         event, BatchDiscarded | RecordDiscarded
     )
     if needs_reason and not (isinstance(event, ReplayStarted | BatchDiscarded | RecordDiscarded) and event.reason):
-        return "needs a reason for this; give one with --reason"
+        return "needs a reason for this: say why (reason)"
     return None
 
 

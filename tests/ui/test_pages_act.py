@@ -65,15 +65,18 @@ def test_a_record_is_repaired_in_place_tried_and_replayed(site: Site, opened: Op
     record.get_by_role("button", name="Try encode").click()
     expect(record.get_by_role("status")).to_contain_text("dep_time")
     record.get_by_role("textbox", name="The record").fill("{broken")
+    record.get_by_label("Reason").fill("a typing error")
     record.get_by_role("button", name="Try encode").click()
-    expect(page.get_by_role("alert")).to_contain_text("no JSON")
+    expect(page.get_by_role("alert")).to_contain_text("no JSON at line 1, column 2")
+    expect(record.get_by_label("Reason")).to_have_value("a typing error")
+    assert page.url.endswith("#r1"), "the page opens at the record"
     expect(record.get_by_role("textbox", name="The record")).to_have_value("{broken")
     record.get_by_role("textbox", name="The record").fill(spoiled.replace('"early"', "545"))
     record.get_by_role("button", name="Try encode").click()
     expect(record.get_by_role("status")).to_contain_text("It encodes")
     assert site.desk.table.rows == []
     record.get_by_role("button", name="Replay repaired").click()
-    expect(page.get_by_text("Replayed: the row is in the table")).to_be_visible()
+    expect(page.get_by_text("Replayed: record 1 is in the view")).to_be_visible()
     expect(page.get_by_role("article")).to_have_count(1)
     (row,) = site.desk.table.rows
     assert b"N2SECRET" in row, "what is masked comes from the original"
@@ -87,7 +90,7 @@ def test_a_record_is_discarded_only_with_a_reason(site: Site, opened: Opened, *,
     expect(page.get_by_role("alert")).to_contain_text("reason")
     record.get_by_label("Reason").fill("a test flight")
     record.get_by_role("button", name="Discard").click()
-    expect(page.get_by_text("Discarded.")).to_be_visible()
+    expect(page.get_by_text("Record 2 is discarded.")).to_be_visible()
     expect(page.get_by_role("article", name="Record 2")).to_have_count(0)
 
 
@@ -99,7 +102,7 @@ def test_many_records_are_repaired_from_a_file(site: Site, opened: Opened) -> No
     file = {"name": "repaired.jsonl", "mimeType": "application/x-ndjson", "buffer": repaired.encode()}
     page.get_by_label("File").set_input_files(file)  # type: ignore[arg-type]
     page.locator("details").get_by_role("button", name="Replay repaired").click()
-    expect(page.get_by_text("Replayed: the row is in the table")).to_be_visible()
+    expect(page.get_by_text("Replayed: the rows are in the view")).to_be_visible()
     assert len(site.desk.table.rows) == 2
 
 

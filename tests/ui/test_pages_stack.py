@@ -63,7 +63,7 @@ def test_from_the_list_to_a_batch_to_its_plan_to_a_replay_that_readers_see(
         page.get_by_role("link", name=first[:12]).click()
         expect(page.get_by_role("cell", name="•••").first).to_be_visible()
         page.get_by_role("link", name="Plan a replay").click()
-        expect(page.get_by_text("sent; BigQuery judges the values")).to_be_visible()
+        expect(page.get_by_text("sent; what BigQuery thinks of the values shows then")).to_be_visible()
         page.get_by_label("Reason").fill("the column is wider now")
         page.get_by_role("button", name="Replay this batch").click()
         expect(page.get_by_text("Replayed: its rows are in the view.")).to_be_visible()
