@@ -39,6 +39,11 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.update(_broker[0].environment)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest first, so that at the end no worker waits for another one's long test."""
+    items.sort(key=lambda item: (item.path.parent.name != "e2e", "kill" not in item.path.name))
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput") and _broker:
         _broker.pop().close()

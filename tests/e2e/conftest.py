@@ -70,11 +70,12 @@ class Pipeline:
 
     def here(self, *arguments: str) -> Done:
         """The same in this process, which saves its start: for commands that run nothing and handle no signals."""
-        out, err = io.StringIO(), io.StringIO()
+        out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
         environment = mock.patch.dict(os.environ, dict(self.env), clear=True)
         with environment, redirect_stdout(out), redirect_stderr(err):
             code = exit_code(lambda: cli.main([*arguments], standalone_mode=False))
-        return Done(code, out.getvalue(), err.getvalue())
+        told, complained = (stream.buffer.getvalue().decode() for stream in (out, err))
+        return Done(code, told, complained)
 
     def run(self, *arguments: str) -> Done:
         """Run once, with the summary."""

@@ -12,10 +12,11 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import date
 
 import pytest
 
-from ops.local.flights import JANUARY
+from ops.local.flights import JANUARY, records
 from ops.local.proof import prove
 from ops.local.services import DemoApi
 from ops.local.storage_write_server import StorageWriteServer
@@ -29,7 +30,9 @@ PROBES = True
 then also demands that nothing is fetched while an outage lasts, that one run's batches are set aside in all, and that
 the view equals the source in the end."""
 
-FLIGHTS, BATCH_ROWS, IN_FLIGHT = 27_004, 1_000, 2
+IN_FLIGHT = 2
+THREE_DAYS = (date(2013, 1, 1), date(2013, 1, 4))
+Days = tuple[date, date]
 ONE_RUNS_BATCHES = 2 * IN_FLIGHT + 2
 """What a run holds at most: twice its window and two."""
 HEALTHY_REQUESTS = 3
@@ -43,6 +46,7 @@ class Drill:
     pipeline: Pipeline
     server: StorageWriteServer
     demo_api: DemoApi
+    days: Days
 
     def fetched(self) -> int:
         """Requests that the source's API has seen."""
@@ -135,17 +139,20 @@ OUTAGES = (PermissionLost, SchemaBroken, Unreachable, TableDropped)
 
 
 @pytest.fixture
-def drill(pipeline: Pipeline, bigquery: BigQueryHosts, demo_api: DemoApi) -> Iterator[Drill]:
+def drill(pipeline: Pipeline, bigquery: BigQueryHosts, demo_api: DemoApi, days: Days) -> Iterator[Drill]:
+    """The flights of these days in 27 pages, each a batch."""
+    rows = str(-(-len(records(*days)) // 27))
     with StorageWriteServer(forward=bigquery.grpc_host) as server:
         proxied = pipeline.with_env(
+            SOURCE_URL=demo_api.source_url(*days),
             BIGQUERY_STORAGE_EMULATOR_HOST=server.host,
-            SOURCE_PAGE_SIZE=str(BATCH_ROWS),
-            BATCH_MAX_ROWS=str(BATCH_ROWS),
+            SOURCE_PAGE_SIZE=rows,
+            BATCH_MAX_ROWS=rows,
             MAX_IN_FLIGHT=str(IN_FLIGHT),
             APPEND_MAX_ATTEMPTS="2",
         )
         proxied.apply_schema()
-        yield Drill(proxied, server, demo_api)
+        yield Drill(proxied, server, demo_api, days)
 
 
 def told(done: Done, exit_codes: tuple[int, ...]) -> None:
@@ -157,7 +164,9 @@ def told(done: Done, exit_codes: tuple[int, ...]) -> None:
     assert "Traceback" not in done.out + done.err
 
 
-@pytest.mark.parametrize("runs", [5, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("runs", "days"), [(5, THREE_DAYS), pytest.param(20, JANUARY, marks=pytest.mark.long)], ids=["5", "20"]
+)
 @pytest.mark.parametrize("outage", OUTAGES, ids=lambda outage: outage.__name__)
 def test_an_outage_loses_nothing_and_heals_by_itself(drill: Drill, outage: type[Outage], runs: int) -> None:
     what = outage()
@@ -177,11 +186,11 @@ def test_an_outage_loses_nothing_and_heals_by_itself(drill: Drill, outage: type[
         what.mend(drill)
         healed = drill.pipeline.run()
         assert (healed.code, healed.summary["status"], healed.summary["balanced"]) == (0, "complete", True)
-        proof = prove(drill.pipeline.tables, "flights", *JANUARY)
+        proof = prove(drill.pipeline.tables, "flights", *drill.days)
         dead = Counter(seen.dead())
         assert not proof.unexpected
         assert len(proof.missing) == dead.total()
-        assert proof.view + dead.total() == FLIGHTS
+        assert proof.view + dead.total() == proof.source
         if PROBES:
             assert proof.holds, proof.lines()
         assert verify_pipeline(seen.journal, seen.pipeline_id) == []

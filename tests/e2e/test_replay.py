@@ -39,13 +39,13 @@ class Bucket:
 
 
 class Replays(Pipeline):
-    """A pipeline with the operators' commands."""
+    """A pipeline with the operators' commands, called in this process: each would start for most of its time."""
 
     def batches(self, *arguments: str) -> Done:
-        return self.ingestor("batches", *arguments)
+        return self.here("batches", *arguments)
 
     def as_json(self, *arguments: str) -> Any:
-        done = self.ingestor(*arguments, "--json")
+        done = self.here(*arguments, "--json")
         assert done.out, done.err
         return json.loads(done.out.splitlines()[-1])
 
@@ -129,19 +129,19 @@ def test_a_dead_batch_is_listed_shown_planned_replayed_and_visible(
     history = replays.as_json("batches", "show", batch_id)["history"]
     assert [each["event"] for each in history if each["lane"] == "ops"] == ["replay_started", "replay_succeeded"]
     assert history[-1]["details"]["actor"] == "ann"
-    assert replays.ingestor("ledger", "verify").code == 0
+    assert replays.here("ledger", "verify").code == 0
 
 
 def test_rejected_records_are_repaired_once(replays: Replays, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (batch_id,) = dead_letter(replays, monkeypatch, batch_of([flight(1), BAD, flight(3), BAD, BAD]))
     assert replays.batches("replay", batch_id).code == 0
-    lines = [json.loads(line) for line in replays.ingestor("records", "list", batch_id, "--lines").out.splitlines()]
+    lines = [json.loads(line) for line in replays.here("records", "list", batch_id, "--lines").out.splitlines()]
     assert [line["row_index"] for line in lines] == [1, 3, 4]
     file = tmp_path / "repaired.jsonl"
 
     def repair(*records: dict[str, Any]) -> Done:
         file.write_text("".join(json.dumps(each) + "\n" for each in records))
-        return replays.ingestor("records", "replay", batch_id, "--file", str(file))
+        return replays.here("records", "replay", batch_id, "--file", str(file))
 
     good = {"row_index": 1, "record": flight(2)}
     mixed = repair(good, {"row_index": 3, "record": BAD})
@@ -155,11 +155,11 @@ def test_rejected_records_are_repaired_once(replays: Replays, monkeypatch: pytes
     assert second.code == 3
     assert "only that same repair may be sent again" in second.err
     assert replays.visible() == [1, 2, 3]
-    left = replays.ingestor("records", "discard", batch_id, "3", "4", "--reason", "no such flight")
+    left = replays.here("records", "discard", batch_id, "3", "4", "--reason", "no such flight")
     assert "0 of batch" in left.out
     states = [each["state"] for each in replays.as_json("records", "list", batch_id)["items"]]
     assert states == ["landed", "discarded", "discarded"]
-    assert replays.ingestor("ledger", "verify").code == 0
+    assert replays.here("ledger", "verify").code == 0
 
 
 def test_a_row_that_landed_after_all_is_not_repaired(
@@ -171,7 +171,7 @@ def test_a_row_that_landed_after_all_is_not_repaired(
     columns = "flight, _ingest_batch_id, _ingest_row_index, _ingest_time"
     values = f"7, '{batch_id}', 1, TIMESTAMP_MICROS({INGEST_US})"
     replays.tables.query(f"INSERT INTO `{PROJECT}.{replays.tables.dataset}.flights` ({columns}) VALUES ({values})")  # noqa: S608 - ours
-    done = replays.ingestor("records", "replay", batch_id, "--file", str(file))
+    done = replays.here("records", "replay", batch_id, "--file", str(file))
     assert done.code == 3
     assert "landed after all" in done.err
 
@@ -258,9 +258,9 @@ def test_an_outage_s_batch_with_a_bad_row_is_replayed_without_it_and_the_row_rep
     server.play([])
     file = tmp_path / "repaired.jsonl"
     file.write_text(json.dumps({"row_index": 1, "record": flight(2)}) + "\n")
-    assert replays.ingestor("records", "replay", batch_id, "--file", str(file)).code == 0
+    assert replays.here("records", "replay", batch_id, "--file", str(file)).code == 0
     assert replays.visible() == [1, 2]
-    assert replays.ingestor("ledger", "verify").code == 0
+    assert replays.here("ledger", "verify").code == 0
 
 
 def test_a_bulk_replay_is_stopped_and_continued_under_one_receipt(
@@ -269,7 +269,7 @@ def test_a_bulk_replay_is_stopped_and_continued_under_one_receipt(
     replays, server = scripted
     ids = dead_letter(replays, monkeypatch, *[batch_of([flight(n)], start=f"c{n}") for n in range(30)])
     server.play([{"on": {"contains": {"flight": [7, 8, 9]}}, "do": {"answer": "INVALID_ARGUMENT", "message": "no"}}])
-    first = replays.ingestor("batches", "replay", "--all", "--max-per-s", "1000", "--json", "--reason", "mended")
+    first = replays.here("batches", "replay", "--all", "--max-per-s", "1000", "--json", "--reason", "mended")
     assert first.code == 3
     report = json.loads(first.out.splitlines()[-1])
     assert (report["status"], report["counts"]) == (
@@ -279,15 +279,15 @@ def test_a_bulk_replay_is_stopped_and_continued_under_one_receipt(
     assert [each["batch_id"] for each in report["items"]] == ids
     stopped = replays.as_json("batches", "replay", "--receipt", report["receipt"], "--stop")
     assert stopped["status"] == "stopped"
-    second = replays.ingestor("batches", "replay", "--receipt", report["receipt"], "--max-per-s", "1000", "--json")
+    second = replays.here("batches", "replay", "--receipt", report["receipt"], "--max-per-s", "1000", "--json")
     done = json.loads(second.out.splitlines()[-1])
     assert (done["status"], done["counts"]) == ("done", {"pending": 0, "succeeded": 27, "failed": 3, "skipped": 0})
     assert second.code == 3
     assert replays.visible() == [n for n in range(30) if n not in {7, 8, 9}]
     server.play([])
-    assert replays.ingestor("batches", "replay", "--all", "--max-per-s", "1000").code == 0
+    assert replays.here("batches", "replay", "--all", "--max-per-s", "1000").code == 0
     assert replays.visible() == list(range(30))
-    assert replays.ingestor("ledger", "verify").code == 0
+    assert replays.here("ledger", "verify").code == 0
 
 
 @pytest.mark.parametrize(

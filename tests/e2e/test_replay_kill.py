@@ -63,5 +63,5 @@ def test_a_replay_killed_at_a_random_instant_is_made_good_by_the_same_command(
     done = replays.batches("replay", *ids, "--force", "--reason", "after the drill")
     assert done.code == 0, (story, done.err)
     assert replays.visible() == sorted(list(range(ROWS)) * (count + 1)), story
-    assert replays.ingestor("ledger", "verify").code == 0, story
+    assert replays.here("ledger", "verify").code == 0, story
     assert killed > count // 4, story

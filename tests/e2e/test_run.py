@@ -1,8 +1,10 @@
 """The run as a user runs it: a process, on real servers."""
 
+import json
 import signal
 import subprocess
 import time
+from datetime import date
 
 import pytest
 
@@ -10,9 +12,17 @@ from ops.local.flights import JANUARY
 from ops.local.proof import prove
 from ops.local.services import DemoApi
 from tests.conftest import PROJECT
-from tests.e2e.conftest import Pipeline
+from tests.e2e.conftest import Done, Pipeline
 
 FLIGHTS = 27_004
+THREE_DAYS = (date(2013, 1, 1), date(2013, 1, 4))
+
+
+@pytest.fixture
+def three_days(pipeline: Pipeline, demo_api: DemoApi) -> Pipeline:
+    """Three days' flights in pages and batches of 100."""
+    source = demo_api.source_url(*THREE_DAYS)
+    return pipeline.with_env(SOURCE_URL=source, SOURCE_PAGE_SIZE="100", BATCH_MAX_ROWS="100")
 
 
 def test_every_flight_of_january_is_in_the_view_with_its_exact_values(pipeline: Pipeline) -> None:
@@ -69,33 +79,37 @@ def test_a_record_that_does_not_parse_is_set_aside_with_its_reason_and_stops_not
     assert rows[0]["top"] == 999
 
 
+def wait_for_runs(pipeline: Pipeline, runs: int) -> None:
+    """Wait until the ledger knows so many."""
+    while len(json.loads(pipeline.here("runs", "list", "--json").out)["items"]) < runs:
+        time.sleep(0.05)
+
+
 def test_a_run_that_finds_a_live_one_is_skipped_and_takeover_stops_the_other(
-    pipeline: Pipeline, demo_api: DemoApi
+    three_days: Pipeline, demo_api: DemoApi
 ) -> None:
-    pipeline.apply_schema()
-    demo_api.admin(latency_ms=2_000)
-    slow = pipeline.with_env(SOURCE_PAGE_SIZE="1000").start(
-        "run", "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    with slow:
-        while not pipeline.ingestor("runs", "list", "--json").out.count("running"):
-            time.sleep(0.05)
-        demo_api.admin(latency_ms=0)
-        skipped = pipeline.run()
+    three_days.apply_schema()
+    demo_api.admin(latency_ms=2_000)  # 27 pages: neither of the two is over before the latency is gone
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with three_days.start("run", "--json", **pipes) as slow:
+        wait_for_runs(three_days, 1)
+        skipped = three_days.run()
         assert (skipped.code, skipped.summary["status"]) == (0, "skipped")
-        taken = pipeline.run("--takeover")
-        assert (taken.code, taken.summary["status"]) == (0, "complete")
-        slow.communicate(timeout=60)
-    proof = prove(pipeline.tables, "flights", *JANUARY)
+        with three_days.start("run", "--json", "--takeover", **pipes) as taken:
+            wait_for_runs(three_days, 2)
+            demo_api.admin(latency_ms=0)
+            out, err = taken.communicate(timeout=120)
+        assert (taken.returncode, Done(0, out, err).summary["status"]) == (0, "complete")
+        slow.communicate(timeout=120)
+        assert slow.returncode == 3
+    proof = prove(three_days.tables, "flights", *THREE_DAYS)
     assert proof.holds, proof.lines()
 
 
-def test_sigterm_ends_a_run_as_partial_in_time_and_the_next_goes_on(pipeline: Pipeline, demo_api: DemoApi) -> None:
-    pipeline.apply_schema()
+def test_sigterm_ends_a_run_as_partial_in_time_and_the_next_goes_on(three_days: Pipeline, demo_api: DemoApi) -> None:
+    three_days.apply_schema()
     demo_api.admin(latency_ms=300)
-    process = pipeline.with_env(SOURCE_PAGE_SIZE="1000", BATCH_MAX_ROWS="1000").start(
-        "run", "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    process = three_days.start("run", "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with process:
         assert process.stdout is not None
         for line in process.stdout:
@@ -109,6 +123,6 @@ def test_sigterm_ends_a_run_as_partial_in_time_and_the_next_goes_on(pipeline: Pi
     assert '"status": "partial"' in out
     assert took_s < 8
     demo_api.admin(latency_ms=0)
-    assert pipeline.run().summary["status"] == "complete"
-    proof = prove(pipeline.tables, "flights", *JANUARY)
+    assert three_days.run().summary["status"] == "complete"
+    proof = prove(three_days.tables, "flights", *THREE_DAYS)
     assert proof.holds, proof.lines()
