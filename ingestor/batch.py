@@ -158,11 +158,9 @@ def batch_id(pipeline: str, lane: str, epoch: int, start: Position, digests: Ite
 
 def cut(pipeline: str, lane: str, epoch: int, draft: Draft, ingest_time_us: int) -> Batch:
     """Close the draft: give it its id and its rows their metadata columns."""
-    outcomes, sha256 = draft.outcomes, hashlib.sha256
-    digests = [  # `row_digest`, but the call costs as much as looking at a row
-        (b"row", sha256(item).digest()[:DIGEST_SIZE])
-        if isinstance(item, bytes)
-        else (b"rejected", record_digest(item.record))
+    outcomes = draft.outcomes
+    digests = [
+        (b"row", row_digest(item)) if isinstance(item, bytes) else (b"rejected", record_digest(item.record))
         for item in outcomes
     ]
     identity = batch_id(pipeline, lane, epoch, draft.start, digests)
