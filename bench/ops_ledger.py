@@ -8,7 +8,6 @@ import hashlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from state.events import (
     BatchAttempted,
@@ -21,9 +20,7 @@ from state.events import (
     RunFinished,
     RunStarted,
 )
-from state.firestore import FirestoreJournal
-from state.firestore_queries import to_stored
-from state.journal import Commit, Document, Journal
+from state.journal import Journal
 from state.ledger import LaneLedger
 from state.ops import OpsLedger
 
@@ -45,16 +42,6 @@ class _Clock:
 
     def __call__(self) -> int:
         return self.now_us
-
-
-class WholeDocuments(FirestoreJournal):
-    """Writes each batch's document whole, which is what a merge into none comes to, for half of the client's time."""
-
-    def _merge(self, batch: Any, reference: Any, fields: Document, commit: Commit, *, is_batch: bool) -> None:  # noqa: ANN401
-        if is_batch and not commit.batch_tokens:
-            batch.set(reference, to_stored(fields))
-        else:
-            super()._merge(batch, reference, fields, commit, is_batch=is_batch)
 
 
 @dataclass(frozen=True, slots=True)

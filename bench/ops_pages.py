@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from bench.ops_ledger import PIPELINE, Size, WholeDocuments, fill, id_of
+from bench.ops_ledger import PIPELINE, Size, fill, id_of
 from bench.results import Bar, Result
 from ops.local.services import FirestoreEmulator, GcsServer
 from state.firestore import FirestoreJournal, client_for
@@ -107,7 +107,7 @@ def measure(world: "World", rows: int = ROWS) -> Result:
         gcs.create_bucket(BUCKET)
         with patch.dict(os.environ, {"FIRESTORE_EMULATOR_HOST": emulator.host}):
             began = time.perf_counter()
-            fill(WholeDocuments(client_for(PROJECT, "(default)"), PIPELINE), size, time.time_ns() // 1000)
+            fill(FirestoreJournal(client_for(PROJECT, "(default)"), PIPELINE), size, time.time_ns() // 1000)
             print(f"{size.dead:,} dead and {size.small:,} small batches in {time.perf_counter() - began:.0f} s")
             journal = CountedJournal(client_for(PROJECT, "(default)"), PIPELINE)
             service = service_on(journal, gcs.url)

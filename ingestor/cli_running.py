@@ -34,15 +34,15 @@ def executed(  # noqa: PLR0913 - what a run is told
     from ingestor.bootstrap import RunBuilder, open_journal  # noqa: PLC0415 - Google's clients cost a second
     from ingestor.ports import FOLLOWS  # noqa: PLC0415 - likewise
     from ingestor.summary import failed_summary  # noqa: PLC0415 - likewise
-    from ingestor.terminal import Progress, log_stream  # noqa: PLC0415 - likewise
+    from ingestor.terminal import bar_when_useful, log_stream  # noqa: PLC0415 - likewise
 
     log = _log(config, log_stream(quiet=quiet, as_json=as_json))
     journal = None
     try:
         journal = open_journal(config)
-        with Progress.when_useful(quiet=quiet, as_json=as_json) as bar:
+        with bar_when_useful(quiet=quiet, as_json=as_json) as show:
             builder = RunBuilder(config, journal, log, partition=partition, backfill=backfill or FOLLOWS, lane=lane)
-            work = builder.build(takeover=takeover, observe=bar.show)
+            work = builder.build(takeover=takeover, observe=show)
             _stop_on_signals(work.stop)
             calm_collector()
             result = work.execute()

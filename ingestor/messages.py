@@ -5,7 +5,7 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, cast
 
 import ingestor_protos
@@ -49,6 +49,7 @@ class MessageOptions:
     by_number: bool
 
 
+@lru_cache(maxsize=4096)
 def field_options(field: FieldDescriptor) -> FieldOptions:
     """Return what the `.proto` says of the field's column. `type_override` is in capitals."""
     extensions: Any = field.GetOptions().Extensions
@@ -67,6 +68,7 @@ def field_options(field: FieldDescriptor) -> FieldOptions:
     )
 
 
+@lru_cache(maxsize=4096)
 def message_options(message: Descriptor) -> MessageOptions:
     """Return what the `.proto` says of the message's table."""
     extensions: Any = message.GetOptions().Extensions

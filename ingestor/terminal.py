@@ -1,16 +1,17 @@
-"""What a person at a terminal sees: a progress bar and tables. Scripts and Cloud Run see log lines instead."""
+"""What a person at a terminal sees: a progress bar and tables. Scripts and Cloud Run see log lines instead.
+
+`rich` draws both. It is loaded where it draws: a run that nobody watches starts without it.
+"""
 
 import io
 import sys
-from collections.abc import Sequence
-from types import TracebackType
-from typing import Self, TextIO
-
-from rich import progress as bars
-from rich.console import Console
-from rich.table import Table
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TextIO
 
 from ingestor import progress
+
+Observe = Callable[[progress.Progress], None]
 
 
 def log_stream(*, quiet: bool, as_json: bool) -> TextIO:
@@ -19,46 +20,45 @@ def log_stream(*, quiet: bool, as_json: bool) -> TextIO:
     return io.StringIO() if quiet or watched else sys.stdout
 
 
-class Progress:
-    """A bar on standard error, or nothing at all."""
+@contextmanager
+def bar_when_useful(*, quiet: bool, as_json: bool) -> Iterator[Observe]:
+    """Show on standard error how far a run is, if that is a terminal; yields what must be told of its progress."""
+    if quiet or as_json or not sys.stderr.isatty():
+        yield lambda _: None
+    else:
+        with _bar() as show:
+            yield show
 
-    def __init__(self, *, shown: bool) -> None:
-        columns = (
-            bars.SpinnerColumn(),
-            bars.TextColumn("{task.completed:>10,} rows committed"),
-            bars.TextColumn("{task.fields[batches]} batches, {task.fields[in_flight]} in flight"),
-            bars.TextColumn("{task.speed:>8,.0f} rows/s" if shown else ""),
-            bars.TimeElapsedColumn(),
-        )
-        self._bar = bars.Progress(*columns, console=Console(stderr=True), transient=False, disable=not shown)
-        self._task = self._bar.add_task("run", total=None, batches=0, in_flight=0, speed=0)
 
-    @classmethod
-    def when_useful(cls, *, quiet: bool, as_json: bool) -> Self:
-        """Return a bar that shows itself only on a terminal."""
-        return cls(shown=sys.stderr.isatty() and not quiet and not as_json)
+@contextmanager
+def _bar() -> Iterator[Observe]:
+    from rich import progress as bars  # noqa: PLC0415 - a twentieth of a run's start
+    from rich.console import Console  # noqa: PLC0415 - likewise
 
-    def show(self, state: progress.Progress) -> None:
-        """Show how far the run is."""
-        if not self._bar.disable:
+    columns = (
+        bars.SpinnerColumn(),
+        bars.TextColumn("{task.completed:>10,} rows committed"),
+        bars.TextColumn("{task.fields[batches]} batches, {task.fields[in_flight]} in flight"),
+        bars.TextColumn("{task.fields[speed]:>8,.0f} rows/s"),  # `task.speed` itself is None at first
+        bars.TimeElapsedColumn(),
+    )
+    with bars.Progress(*columns, console=Console(stderr=True), transient=False) as bar:
+        task = bar.add_task("run", total=None, batches=0, in_flight=0, speed=0)
+
+        def show(state: progress.Progress) -> None:
+            counts, speed = state.counts, bar.tasks[task].speed or 0
             in_flight = len(state.at_stage(progress.Stage.SENT))
-            counts = state.counts
-            self._bar.update(
-                self._task, completed=counts.rows_committed, batches=counts.batches_committed, in_flight=in_flight
-            )
+            done = counts.rows_committed
+            bar.update(task, completed=done, batches=counts.batches_committed, in_flight=in_flight, speed=speed)
 
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
+        yield show
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table; as wide as it needs to be when it is not a terminal that reads it."""
+    from rich.console import Console  # noqa: PLC0415 - likewise
+    from rich.table import Table  # noqa: PLC0415 - likewise
+
     table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
         table.add_row(*row)

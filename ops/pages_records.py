@@ -55,10 +55,11 @@ def _page(
     first = int(text) if (text := request.args.get("first", "")).isdecimal() else 0
     only_open = request.values.get("show", "open") == "open"
     every = [each for each in service().replayer.records(batch_id) if not only_open or each.state in OPEN_STATES]
+    listed = [_shown(each) for each in every[first : first + SHOWN]]
     page = render_template(
         "records.html",
         batch=found,
-        records=[_shown(each) for each in every[first : first + SHOWN]],
+        records=listed,
         total=len(every),
         first=first,
         shown=SHOWN,
@@ -67,6 +68,7 @@ def _page(
         lines=tried.lines if tried and not edited else (),
         edited=edited or {},
         problem=problem,
+        problem_at=next((each["index"] for each in listed if each["index"] in (edited or {})), None),
         said=request.args.get("said", ""),
         said_of=request.args.get("of", ""),
         reason=request.form.get("reason", ""),

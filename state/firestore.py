@@ -17,11 +17,13 @@ from google.auth.exceptions import GoogleAuthError
 from state.codec import entry_document
 from state.errors import LedgerError, LedgerUnavailable, OutcomeUnknown, VersionConflict
 from state.firestore_queries import (
+    batch_from_stored,
     batches_query,
     from_stored,
     index_query,
     receipts_query,
     runs_query,
+    stored_parts,
     taken_out,
     to_stored,
 )
@@ -104,7 +106,7 @@ class FirestoreJournal(FirestoreViews):
         batch.create(self._entry(commit.lane, commit.entry.version), _entry_fields(commit))
         for kind, documents in commit.indexes.items():
             for key, fields in documents.items():
-                self._merge(batch, self._document(kind, key), fields, commit, is_batch=kind == "batches")
+                self._merge(batch, self._document(kind, key), fields, commit, kind)
         if commit.snapshot is not None:
             self._replace_snapshot(batch, commit)
         results = self._commit(batch, f"lane {commit.lane} version {commit.entry.version}")
@@ -116,14 +118,17 @@ class FirestoreJournal(FirestoreViews):
         except (exceptions.GoogleAPICallError, exceptions.RetryError, GoogleAuthError) as error:
             raise _of_commit(what, error) from error
 
-    def _merge(self, batch: Any, reference: Any, fields: Document, commit: Commit, *, is_batch: bool) -> None:  # noqa: ANN401
+    def _merge(self, batch: Any, reference: Any, fields: Document, commit: Commit, kind: str) -> None:  # noqa: ANN401
         """Names of fields hold no dots, so that an update and a merge write whole fields."""
-        stored = to_stored(fields)
-        if is_batch and reference.id in commit.batch_tokens:
-            token = commit.batch_tokens[reference.id]
-            batch.update(reference, stored, option=self._client.write_option(last_update_time=token))
+        kept, unset = stored_parts(kind, fields)
+        token = commit.batch_tokens.get(reference.id) if kind == "batches" else None
+        if token is not None:
+            changes = {**kept, **taken_out(unset)}
+            batch.update(reference, changes, option=self._client.write_option(last_update_time=token))
         else:
-            batch.set(reference, stored, merge=list(stored))
+            batch.set(reference, kept)
+            # `merge=[...]` makes the same write in time that grows with the square of the fields: 2 ms for 40.
+            batch._write_pbs[-1]._pb.update_mask.field_paths.extend(sorted([*kept, *unset]))  # noqa: SLF001 - as above
 
     def _replace_snapshot(self, batch: Any, commit: Commit) -> None:  # noqa: ANN401
         """Last of the commit. The state is one field, so that an update replaces it whole."""
@@ -165,12 +170,12 @@ class FirestoreJournal(FirestoreViews):
     def read_batch_for_update(self, batch_id: str) -> tuple[Document, Token] | None:
         """See `Journal.read_batch_for_update`."""
         found = self._get(self._document("batches", batch_id))
-        return (from_stored(found.to_dict()), found.update_time) if found.exists else None
+        return (batch_from_stored(found.to_dict()), found.update_time) if found.exists else None
 
     def list_batches(self, query: BatchQuery = ALL_BATCHES, *, limit: int = 100) -> Sequence[Document]:
         """See `Journal.list_batches`."""
         asked = batches_query(self._root.collection("batches"), query, limit)
-        return [from_stored(found.to_dict()) for found in self._list(asked)]
+        return [batch_from_stored(found.to_dict()) for found in self._list(asked)]
 
     def read_receipt(self, receipt: str) -> Document | None:
         """See `Journal.read_receipt`."""
@@ -197,15 +202,17 @@ class FirestoreJournal(FirestoreViews):
     def read_index(self, kind: Kind, *, limit: int, after: str | None = None) -> Sequence[IndexDocument]:
         """See `Journal.read_index`. A token is a document's update time."""
         found = self._list(index_query(self._root.collection(kind), kind, after, limit))
-        return [IndexDocument(each.id, from_stored(each.to_dict()), each.update_time) for each in found]
+        read = batch_from_stored if kind == "batches" else from_stored
+        return [IndexDocument(each.id, read(each.to_dict()), each.update_time) for each in found]
 
     def mend(self, kind: Kind, key: str, fields: Document, *, token: Token | None, gone: Collection[str] = ()) -> None:
         """See `Journal.mend`."""
         batch, reference = self._client.batch(), self._document(kind, key)
+        kept, unset = stored_parts(kind, fields)
         if token is None:
-            batch.create(reference, to_stored(fields))
+            batch.create(reference, kept)
         else:
-            changes = {**to_stored(fields), **taken_out(gone)}
+            changes = {**kept, **taken_out([*gone, *unset])}
             batch.update(reference, changes, option=self._client.write_option(last_update_time=token))
         self._commit(batch, f"{kind} {key}")
 

@@ -9,9 +9,10 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from state.index import BATCH_FIELDS
+from state.index import BATCH_FIELDS, UNSET
 from state.journal import BatchQuery, Document, Kind, from_page_key
 from state.receipts import RECEIPT_FIELDS
+from state.views import CAUSE_FIELDS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
@@ -106,3 +107,32 @@ def from_stored(stored: Mapping[str, Any]) -> dict[str, Any]:
     fields = {"expire_at_us" if name == "expire_at" else name: value for name, value in stored.items()}
     expire_at = fields.get("expire_at_us")
     return fields if expire_at is None else {**fields, "expire_at_us": (expire_at - _EPOCH) // _US}
+
+
+def stored_parts(kind: str, fields: Document) -> tuple[dict[str, Any], list[str]]:
+    """Return the fields as they are stored, and the names of those that are not.
+
+    What a batch's document says of things that have not happened is left out when it is written whole: Firestore would
+    keep an entry for each null in every index, and would look for the few dead among all of them.
+    """
+    unset = [name for name, value in UNSET.items() if name in fields and fields[name] == value]
+    if kind != "batches" or _OF_WHOLE not in fields:
+        unset = []
+    return {name: value for name, value in to_stored(fields).items() if name not in unset}, unset
+
+
+def batch_from_stored(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a batch from its document, with what was left out put back."""
+    return {**UNSET, **from_stored(stored)} if _OF_WHOLE in stored else from_stored(stored)
+
+
+def cause_from_stored(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those fields of a batch that tell why it was set aside."""
+    found = batch_from_stored(stored)
+    return {name: found[name] for name in CAUSE_FIELDS if name in found}
+
+
+CAUSE_QUERIED = (*CAUSE_FIELDS, "attempted_version")
+"""What is read for `cause_from_stored`."""
+_OF_WHOLE = "attempted_version"
+"""A field that each batch has from its attempt on, and that nothing but a whole document is written with."""

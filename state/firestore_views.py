@@ -4,9 +4,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from state.codec import entry_from_document
-from state.firestore_queries import batches_filter, batches_query, from_stored, listed_page, without_digests
+from state.firestore_queries import (
+    CAUSE_QUERIED,
+    batch_from_stored,
+    batches_filter,
+    batches_query,
+    cause_from_stored,
+    from_stored,
+    listed_page,
+    without_digests,
+)
 from state.journal import BatchQuery, Document, StoredEntry
-from state.views import CAUSE_FIELDS
 
 
 class FirestoreViews:
@@ -30,7 +38,7 @@ class FirestoreViews:
         """See `Views.list_open_records`."""
         batches = self._root.collection("batches")
         asked = listed_page(batches, without_digests(self._open_records()), "open_records", after, limit)
-        return [from_stored(found.to_dict()) for found in self._list(asked)]
+        return [batch_from_stored(found.to_dict()) for found in self._list(asked)]
 
     def _open_records(self) -> Any:  # noqa: ANN401 - the client has no types
         from google.cloud.firestore import FieldFilter  # noqa: PLC0415 - see state.firestore.client_for
@@ -39,8 +47,8 @@ class FirestoreViews:
 
     def list_causes(self, query: BatchQuery, *, limit: int = 100) -> Sequence[Document]:
         """See `Views.list_causes`."""
-        asked = batches_query(self._root.collection("batches"), query, limit, CAUSE_FIELDS)
-        return [found.to_dict() for found in self._list(asked)]
+        asked = batches_query(self._root.collection("batches"), query, limit, CAUSE_QUERIED)
+        return [cause_from_stored(found.to_dict()) for found in self._list(asked)]
 
     def list_skips(self, *, lane: str | None = None, since_us: int = 0, limit: int = 100) -> Sequence[Document]:
         """See `Views.list_skips`."""

@@ -108,6 +108,9 @@ _NOT_YET_SETTLED: Document = {
     "open_records": 0,
 }
 
+UNSET: Document = {name: value for name, value in _NOT_YET_SETTLED.items() if value is None or name == "open_records"}
+"""What a batch's fields say until something happened to it. A store may leave them out, and a reader puts them back."""
+
 Outcome = RecordsRejected | BatchCommitted | BatchDeadLettered | BatchSuperseded
 
 

@@ -14,8 +14,8 @@ from ingestor.bucket import ObjectGone, storage_client
 from ingestor.outcome import Action
 from ops.local.storage_write_server import StorageWriteServer
 from state.events import Position
+from tests.explorer.effects import Bucket, Connection
 from tests.explorer.faults import Chooser, Fault, Process
-from tests.explorer.processes import Bucket, Connection
 from tests.explorer.world import World
 from tests.unit.local.storage_write_client import COLUMNS, SCHEMA, STREAM, TABLE, rows
 

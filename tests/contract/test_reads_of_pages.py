@@ -6,9 +6,9 @@ from contextlib import closing
 
 import pytest
 
-from bench.ops_ledger import PIPELINE, Size, WholeDocuments, fill
+from bench.ops_ledger import PIPELINE, Size, fill
 from bench.ops_pages import MOST, Cost, CountedJournal, pages, service_on
-from state.firestore import client_for
+from state.firestore import FirestoreJournal, client_for
 
 FIRST = Size(dead=1_020, small=60, runs=150, actions=50)
 """As many of each as the longest list shows, or a little more: 1,000 dead batches, 144 runs, 100 entries of `ops`."""
@@ -23,7 +23,7 @@ def test_each_page_asks_as_often_and_reads_as_much_of_a_larger_ledger(gcs_url: s
     client = client_for(project, "(default)")
     grown = Size(more.dead, more.small, more.runs, more.actions, first=FIRST.dead + FIRST.small)
     now_us = time.time_ns() // 1000
-    with closing(WholeDocuments(client, PIPELINE)) as writing:
+    with closing(FirestoreJournal(client, PIPELINE)) as writing:
         fill(writing, FIRST, now_us - (grown.runs + 1) * 600 * 10**6)
         with closing(CountedJournal(client_for(project, "(default)"), PIPELINE)) as journal:
             before = _costs(gcs_url, journal)

@@ -17,9 +17,9 @@ from ingestor.ports import Ports
 from ingestor.replay_ports import ReplayPorts
 from state.journal import Journal as JournalPort
 from tests.explorer import histories, matrix, mutants, speed
+from tests.explorer.effects import Bucket, Connection, Journal, Source
 from tests.explorer.explore import Explored, Explorer, main, report
 from tests.explorer.faults import Chooser, Fault, Kind, Process, read, written
-from tests.explorer.processes import Bucket, Connection, Journal, Source
 from tests.explorer.story import Story
 from tests.explorer.telling import tell, twin_of
 from tests.explorer.world import World
