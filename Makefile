@@ -42,11 +42,11 @@ screenshots: stack ## Take the pictures of docs/images of what `make dev` shows;
 
 test: stack ## Run the tests, emulators included; without Java those that need Firestore are skipped, with a notice
 	@[ "$${REQUIRE_EMULATORS:-}" != 1 ] || bash ops/ci/browser.sh
-	@$(BIN)/pytest -m "not long" --numprocesses 2 --dist worksteal
+	@$(BIN)/pytest -m "not long" --numprocesses 3 --dist worksteal
 
 test-long: stack ## Run the tests with the larger counts; INGESTOR_KILLS=N and INGESTOR_SEED=N choose the kills
 	@rm -f .local/kills.txt
-	@INGESTOR_KILLS=$${INGESTOR_KILLS:-200} INGESTOR_KILL_REPORT=.local/kills.txt $(BIN)/pytest tests/e2e/test_kill.py --numprocesses 2 --timeout 7200
+	@INGESTOR_KILLS=$${INGESTOR_KILLS:-200} INGESTOR_KILL_REPORT=.local/kills.txt $(BIN)/pytest tests/e2e/test_kill.py -n0 --timeout 7200
 	@echo "Kills at random instants, at $$(git rev-parse --short HEAD) on $$(date -u +%F), for docs/proof.md:"; cat .local/kills.txt
 	@INGESTOR_HISTORIES=$${INGESTOR_HISTORIES:-400} INGESTOR_HISTORY_STEPS=40 $(BIN)/pytest tests/property/test_long_histories.py -n0 --timeout 7200
 	@$(BIN)/pytest -m long --numprocesses 2 --dist worksteal --timeout 7200 || [ $$? -eq 5 ] # 5: none is marked so

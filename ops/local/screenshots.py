@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 IMAGES = ROOT / "docs" / "images"
-EXECUTABLES = ("chromium", "chromium-browser", "google-chrome")
+EXECUTABLES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 TIMEOUT_MS = 60_000
 MOST_BYTES = 200_000
@@ -81,7 +81,7 @@ def _browser() -> "Iterator[Browser]":
 
     executable = next(filter(None, map(shutil.which, EXECUTABLES)), None)
     if executable is None:
-        raise ServiceError("no Chromium on this machine: `apt-get install chromium`, then again")
+        raise ServiceError("no Chromium on this machine: `apt-get install chromium-headless-shell`, then again")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=list(FLAGS), timeout=TIMEOUT_MS)
         yield browser

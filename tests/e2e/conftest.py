@@ -3,11 +3,12 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Mapping
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,17 @@ from ingestor.messages import descriptor_of, message_class
 from ingestor.tables import Tables
 from ops.local.services import DemoApi
 from tests.conftest import PROJECT, BigQueryHosts
+
+
+@contextmanager
+def _signals_as_they_were() -> Iterator[None]:
+    """Take back what a run does with signals."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
 
 
 @dataclass(frozen=True)
@@ -69,10 +81,10 @@ class Pipeline:
         return Done(process.returncode, out, err)
 
     def here(self, *arguments: str) -> Done:
-        """The same in this process, which saves its start: for commands that run nothing and handle no signals."""
+        """The same in this process, which saves its start: a second of a processor. Signals are not for this."""
         out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
         environment = mock.patch.dict(os.environ, dict(self.env), clear=True)
-        with environment, redirect_stdout(out), redirect_stderr(err):
+        with environment, redirect_stdout(out), redirect_stderr(err), _signals_as_they_were():
             code = exit_code(lambda: cli.main([*arguments], standalone_mode=False))
         told, complained = (stream.buffer.getvalue().decode() for stream in (out, err))
         return Done(code, told, complained)
@@ -80,6 +92,10 @@ class Pipeline:
     def run(self, *arguments: str) -> Done:
         """Run once, with the summary."""
         return self.ingestor("run", "--json", *arguments)
+
+    def run_here(self, *arguments: str) -> Done:
+        """Run once in this process: for what a run does, where how it starts and ends is not the point."""
+        return self.here("run", "--json", *arguments)
 
     def apply_schema(self) -> None:
         """Create table, ledger table and view, as `schema apply` does."""

@@ -31,7 +31,7 @@ def _apply(pipeline: Pipeline) -> None:
 
 
 def _backfill(pipeline: Pipeline, *arguments: str) -> dict[str, Any]:
-    done = pipeline.ingestor("backfill", "--json", *arguments)
+    done = pipeline.here("backfill", "--json", *arguments)
     assert done.code == 0, done.err
     assert done.summary["balanced"]
     return done.summary
@@ -61,11 +61,11 @@ def test_a_backfill_over_what_was_read_is_twice_in_the_dedup_view_and_once_in_th
 ) -> None:
     _apply(offsets)
     demo_api.admin(visible=1_200)
-    assert offsets.run().summary["rows_committed"] == 1_200
+    assert offsets.run_here().summary["rows_committed"] == 1_200
     assert _backfill(offsets, "--from", "200", "--to", "700", "--lane", "again")["rows_committed"] == 500
     assert offsets.count("flights_dedup") == 1_700
     view = f"`{PROJECT}.{offsets.tables.dataset}.flights_dedup`"
     keys = offsets.tables.query(f"SELECT DISTINCT time_hour, carrier, flight FROM {view}")  # noqa: S608 - ours
     assert offsets.count("flights_latest") == len(keys) <= 1_200
-    assert offsets.run().summary["rows_committed"] == 0
+    assert offsets.run_here().summary["rows_committed"] == 0
     assert offsets.here("reconcile").code == 0

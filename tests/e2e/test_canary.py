@@ -49,21 +49,21 @@ def test_a_credential_is_in_no_log_ledger_bucket_error_or_dead_letter(
     )
     open_.apply_schema()
     away = open_.with_env(BIGQUERY_STORAGE_EMULATOR_HOST=f"127.0.0.1:{free_port()}", APPEND_MAX_ATTEMPTS="2")
-    said = [away.run()]
+    said = [away.run()]  # as a process of its own: what any library says is heard too
     assert said[0].summary["rows_dead_lettered"] > 0
-    said.append(open_.run())
+    said.append(open_.run_here())
     assert said[1].summary["status"] == "complete"
     assert open_.count("flights_dedup") == FLIGHTS - 1
     demo_api.admin(require={name: "another one"})
-    said.append(open_.run())
+    said.append(open_.run_here())
     assert said[2].code == 3
     assert "HTTP 401" in said[2].err
-    said.append(open_.with_env(SOURCE_AUTH="basic").run())
+    said.append(open_.with_env(SOURCE_AUTH="basic").run_here())
     assert "USER:PASSWORD" in said[3].err
     said += [
-        open_.ingestor("status", "--json"),
-        open_.ingestor("batches", "list", "--json"),
-        open_.ingestor("runs", "list"),
+        open_.here("status", "--json"),
+        open_.here("batches", "list", "--json"),
+        open_.here("runs", "list"),
     ]
     written = list(everything_written(open_, tmp_path))
     assert len(written) > 1

@@ -70,7 +70,7 @@ def seven_bad_rows_of_5000(
     refuse = {"answer": "INVALID_ARGUMENT", "row_errors": "matching", "message": "the arrival is before the departure"}
     server.play([{"on": {"stream": "*/tables/flights/*", "contains": {"flight": bad}}, "do": refuse}])
 
-    done = pipeline.run()
+    done = pipeline.run_here()
     summary = done.summary
     assert (done.code, summary["status"], summary["balanced"]) == (0, "complete", True)
     assert (summary["rows_committed"], summary["rows_rejected"], summary["records"]) == (4_993, 7, 5_000)
@@ -88,7 +88,7 @@ def seven_bad_rows_of_5000(
 
     server.play([])
     for _ in range(2):  # the second time shows nothing twice
-        mended = pipeline.ingestor("records", "replay", batch["batch_id"], "--reason", "BigQuery takes them now")
+        mended = pipeline.here("records", "replay", batch["batch_id"], "--reason", "BigQuery takes them now")
         assert mended.code == 0, mended.err
         assert_shown(pipeline, source, list(range(FLIGHTS)))
     (batch,) = seen.batches()
@@ -143,7 +143,7 @@ def test_batches_refused_from_record_10000_on_blow_the_fuse_and_the_next_run_goe
     good = BAD_FROM // BATCH_ROWS
     on = {"from": good + 1, "per": "stream", "stream": "*/tables/flights/*"}
     server.play([{"on": on, "do": {"answer": "INVALID_ARGUMENT", "message": "no such airport"}}])
-    summary = fused(proxied.run())
+    summary = fused(proxied.run_here())
     seen = look(proxied)
     dead = seen.batches("DEAD_LETTERED")
     assert FUSE_CONSECUTIVE < len(dead) <= PROMISED
@@ -151,7 +151,7 @@ def test_batches_refused_from_record_10000_on_blow_the_fuse_and_the_next_run_goe
     assert {(d["dead_kind"], d["error_code"]) for d in dead} == {("batch", "INVALID_ARGUMENT")}
 
     server.play([])
-    mended = proxied.run().summary
+    mended = proxied.run_here().summary
     assert (mended["status"], mended["balanced"]) == ("complete", True)
     proof = prove(proxied.tables, "flights", *JANUARY)
     aside = Counter(tuple(getattr(row, c) if row.HasField(c) else None for c in COLUMNS if c != "time_hour")
@@ -167,12 +167,12 @@ def test_records_that_are_none_from_10000_on_blow_the_fuse_and_the_next_run_goes
     proxied = tight(pipeline, server, FUSE_RATIO="0.05")
     proxied.apply_schema()
     demo_api.admin(poison={str(number): {"dep_time": "soon"} for number in range(BAD_FROM, 27_004)})
-    summary = fused(proxied.run())
+    summary = fused(proxied.run_here())
     assert summary["rows_rejected"] // BATCH_ROWS <= PROMISED
     assert BAD_FROM > FUSE_RECORDS
 
     demo_api.admin(poison={})
-    mended = proxied.run().summary
+    mended = proxied.run_here().summary
     assert (mended["status"], mended["balanced"]) == ("complete", True)
     proof = prove(proxied.tables, "flights", *JANUARY)
     rejected = [record.record for _, record in look(proxied).rejected()]

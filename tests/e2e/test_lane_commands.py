@@ -35,13 +35,13 @@ def test_people_pause_move_and_recover_a_lane(small: Pipeline) -> None:
     small.apply_schema()
     paused = command(small, "pause", "--reason", "the source moves", "--actor", "ann")["items"]
     assert [(lane["lane"], lane["paused"], lane["unpublished"]) for lane in paused] == [("0", True, "")]
-    skipped = small.run()
+    skipped = small.run_here()
     assert (skipped.code, skipped.summary["status"]) == (0, "skipped")
     assert "the source moves" in skipped.summary["error"]
     assert small.count("flights_dedup") == 0
 
     command(small, "resume", "--actor", "ann")
-    done = small.run()
+    done = small.run_here()
     assert (done.code, done.summary["status"], small.count("flights_dedup")) == (0, "complete", 3_000)
 
     at = done.summary["checkpoint"]["cursor"]

@@ -179,12 +179,12 @@ def test_an_outage_loses_nothing_and_heals_by_itself(drill: Drill, outage: type[
         assert {d["dead_kind"] for d in seen.batches("DEAD_LETTERED")} == {"systemic"}
         fetched = drill.fetched()
         for number in range(2, runs + 1):
-            told(drill.pipeline.run(), (2, 3))
+            told(drill.pipeline.run_here(), (2, 3))
             if PROBES:
                 assert drill.fetched() == fetched, f"run {number} read from the source"
                 assert len(seen.batches("DEAD_LETTERED")) == aside, f"run {number} set more aside"
         what.mend(drill)
-        healed = drill.pipeline.run()
+        healed = drill.pipeline.run_here()
         assert (healed.code, healed.summary["status"], healed.summary["balanced"]) == (0, "complete", True)
         proof = prove(drill.pipeline.tables, "flights", *drill.days)
         dead = Counter(seen.dead())

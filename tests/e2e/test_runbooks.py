@@ -8,19 +8,16 @@ entry point, so that twenty runbooks cost seconds and not minutes.
 import contextlib
 import io
 import json
-import os
-import signal
 import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from ingestor import ddl
-from ingestor.cli import cli, exit_code
 from ingestor.columns import columns_of
 from ingestor.config import load
 from ingestor.logs import configure
@@ -56,22 +53,8 @@ class World:
 
     def ingestor(self, *arguments: str) -> Done:
         """Execute a command in this process."""
-        out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
-        before, here = dict(os.environ), Path.cwd()
-        handler = signal.getsignal(signal.SIGTERM)
-        try:
-            os.environ.clear()
-            os.environ.update(self.env)
-            os.chdir(self.folder)
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                code = exit_code(lambda: cli.main(list(arguments), standalone_mode=False))
-        finally:
-            os.chdir(here)
-            os.environ.clear()
-            os.environ.update(before)
-            signal.signal(signal.SIGTERM, handler)
-        said, warned = (stream.detach().getvalue().decode() for stream in (out, err))
-        return Done(code, said, warned)
+        with contextlib.chdir(self.folder):
+            return replace(self.pipeline, env=self.env).here(*arguments)
 
     def run(self, expected: int = 0) -> Done:
         """Run once and demand the exit code."""

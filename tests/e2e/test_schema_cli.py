@@ -41,7 +41,7 @@ def test_check_says_ddl_and_proto_line_and_a_script_gets_them_as_json(pipeline: 
     pipeline.tables.create_table(
         "flights", FLIGHT[1:], partition_column="_ingest_time", cluster_columns=["_ingest_batch_id"]
     )
-    shown = pipeline.ingestor("schema", "check")
+    shown = pipeline.here("schema", "check")
     name = ddl.quoted(pipeline.tables.project, pipeline.tables.dataset, "flights")
     statement = f"ALTER TABLE {name} ADD COLUMN IF NOT EXISTS `year` INT64;"
     assert shown.out.splitlines()[:3] == [
@@ -49,12 +49,12 @@ def test_check_says_ddl_and_proto_line_and_a_script_gets_them_as_json(pipeline: 
         f"    ddl: {statement}",
         "    proto: optional int32 year = 1;",
     ]
-    as_json = pipeline.ingestor("schema", "check", "--json")
+    as_json = pipeline.here("schema", "check", "--json")
     found = json.loads(as_json.out)
     assert (as_json.code, found["fits"], found["verdict"], found["warnings"]) == (4, False, "additive", [])
     first = found["differences"][0]
     assert (first["blocking"], first["mendable"], first["ddl"]) == (True, True, statement)
-    refused = pipeline.run()
+    refused = pipeline.run_here()
     assert refused.code == 2
     assert "column year: table has none, message wants INT64" in refused.err
 
@@ -62,10 +62,10 @@ def test_check_says_ddl_and_proto_line_and_a_script_gets_them_as_json(pipeline: 
 def test_what_is_incompatible_is_refused_with_nothing_done(pipeline: Any) -> None:
     other = [column if column.name != "year" else type(column)("year", "STRING") for column in FLIGHT]
     pipeline.tables.create_table("flights", other, partition_column="_ingest_time")
-    checked = pipeline.ingestor("schema", "check", "--json")
+    checked = pipeline.here("schema", "check", "--json")
     assert (checked.code, json.loads(checked.out)["verdict"]) == (4, "incompatible")
     for command in ("plan", "apply"):
-        refused = pipeline.ingestor("schema", command)
+        refused = pipeline.here("schema", command)
         assert refused.code == 2
         assert "column year: table has STRING, message wants INT64" in refused.err
         assert "Traceback" not in refused.err
@@ -75,9 +75,9 @@ def test_what_is_incompatible_is_refused_with_nothing_done(pipeline: Any) -> Non
 def test_a_recorded_table_is_checked_without_configuration_or_network(pipeline: Any, tmp_path: Path) -> None:
     pipeline.apply_schema()
     file = tmp_path / "flights.json"
-    assert pipeline.ingestor("schema", "record", str(file)).code == 0
+    assert pipeline.here("schema", "record", str(file)).code == 0
     again = file.read_bytes()
-    assert pipeline.ingestor("schema", "record", str(file)).code == 0
+    assert pipeline.here("schema", "record", str(file)).code == 0
     assert file.read_bytes() == again
     fits = offline("check", "--against", str(file), "--message", "flights.Flight")
     assert (fits.returncode, fits.stdout) == (0, "fits\n"), fits.stderr

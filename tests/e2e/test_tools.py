@@ -20,7 +20,7 @@ def test_a_run_is_proved_explained_and_mended_by_the_commands(pipeline: Pipeline
     pipeline.apply_schema()
     demo_api.admin(visible=2_000, poison={"7": {"dep_time": "early"}})
     small = pipeline.with_env(BATCH_MAX_ROWS="1000")
-    summary = small.run().summary
+    summary = small.run_here().summary
     totals = _json(small, "reconcile", "--since", "1h")["totals"]
     counts = ("batches", "rows", "table_distinct", "missing", "unknown")
     assert [totals[name] for name in counts] == [2, 1_999, 1_999, 0, 0]
