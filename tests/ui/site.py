@@ -45,7 +45,7 @@ def config(**changed: str) -> Config:
     return load({**BASE, "PIPELINE_ID": PIPELINE, "MASK_FIELDS": "tailnum", **changed})
 
 
-def furnished(dead: int = 7) -> Site:
+def furnished(dead: int = 7, more_spoiled: int = 0) -> Site:
     """Return a pipeline that has failed in every way, an hour ago by this machine's clock."""
     desk = Desk(ops_us=time.time_ns() // 1000 - 600 * 10**6)
     start_us = time.time_ns() // 1000 - 3600 * 10**6
@@ -58,6 +58,7 @@ def furnished(dead: int = 7) -> Site:
         flight(1, tailnum="N1SECRET"),
         flight(2, dep_time="early", tailnum="N2SECRET"),
         flight(3, distance=SCRIPT),
+        *(flight(10 + number, dep_time="late") for number in range(more_spoiled)),
     ]
     records = lane.committed(batch_of([*spoiled, flight(4)], start="spoiled"))
     committed = lane.committed(batch_of([flight(n) for n in range(50)], start="good"))

@@ -88,6 +88,17 @@ def test_a_record_is_repaired_in_place_tried_and_replayed(site: Site, opened: Op
 
 
 @SCRIPTED
+def test_a_record_of_a_later_page_is_tried_where_it_stands(opened: Opened, *, scripted: bool) -> None:
+    with served(furnished(more_spoiled=20)) as site:
+        page = opened(f"{site.url}/batches/{site.with_records}/records", java_script_enabled=scripted, refusals=1)
+        page.get_by_role("link", name="Next 20 of 22").click()
+        record = page.get_by_role("article", name="Record 22")
+        record.get_by_role("button", name="Try encode").click()
+        expect(record.get_by_role("status")).to_contain_text("dep_time")
+        expect(page.get_by_role("article", name="Record 21")).to_be_visible()
+
+
+@SCRIPTED
 def test_a_record_is_discarded_only_with_a_reason(site: Site, opened: Opened, *, scripted: bool) -> None:
     page = opened(f"{site.url}/batches/{site.with_records}/records", java_script_enabled=scripted, refusals=1)
     record = page.get_by_role("article", name="Record 2")
