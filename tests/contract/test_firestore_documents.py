@@ -12,6 +12,7 @@ from state.firestore import FirestoreJournal, client_for
 from state.index import UNSET
 from state.journal import BatchQuery
 from state.memory import MemoryJournal
+from tests.unit.state.commits import commit
 from tests.unit.state.histories import attempted, committed, dead, operator, rejected, started, tell, writer
 
 pytestmark = pytest.mark.firestore
@@ -85,3 +86,24 @@ def test_mending_puts_back_what_was_left_out(client: Any, journal: FirestoreJour
     journal.mend("batches", "b1", right, token=found.token)
     assert "dead_at_us" in _left_out(client, "b1")
     assert journal.read_batch("b1") == read
+
+
+@pytest.mark.parametrize("under_token", [False, True])
+def test_a_document_written_whole_again_loses_what_no_longer_happened(
+    client: Any, journal: FirestoreJournal, *, under_token: bool
+) -> None:
+    found = journal.read_batch_for_update("b2")
+    assert found is not None
+    document, token = found
+    again = {**document, "dead_at_us": None, "fingerprint": None}
+    tokens = {"b2": token} if under_token else {}
+    journal.commit(commit(4, batches={"b2": again}, batch_tokens=tokens))
+    assert {"dead_at_us", "fingerprint"} <= _left_out(client, "b2")
+    assert journal.read_batch("b2") == again
+
+
+def test_a_part_of_a_document_is_stored_and_read_as_it_is_written(client: Any, journal: FirestoreJournal) -> None:
+    part = {"batch_id": "b9", "fingerprint": None, "open_records": 0}
+    journal.commit(commit(4, batches={"b9": part}))
+    assert client.document("pipelines/flights/batches/b9").get().to_dict() == part
+    assert journal.read_batch("b9") == part

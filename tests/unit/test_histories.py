@@ -15,7 +15,7 @@ from typing import Any
 
 from ingestor.batch import Limits
 from ingestor.outcome import Action, Outcome
-from ingestor.signals import Answered
+from ingestor.signals import Answered, StopAsked
 from state.events import BatchDeadLettered
 from state.fold import LaneState
 from state.verify import verify_lane
@@ -143,6 +143,17 @@ def test_the_deadline_ends_a_run_as_partial_with_what_is_in_flight_settled() -> 
     world.seconds += 481
     finish(actor, lambda choices: choices[-1])
     assert (actor.state.status, actor.state.rows_in_doubt) == ("partial", 0)
+    ends_right(world, "run-2")
+
+
+def test_a_run_that_is_asked_to_stop_reads_no_more_and_settles_what_is_in_flight() -> None:
+    world = World([RECORDS, RECORDS])
+    actor = begin_and_die(world, "run-1", "page", "write")
+    read = actor.state.counts.pages
+    actor.hear(StopAsked("SIGTERM", 7.0))
+    finish(actor, lambda choices: choices[-1])
+    assert (actor.state.status, actor.state.stop, actor.state.rows_in_doubt) == ("partial", "SIGTERM", 0)
+    assert actor.state.counts.pages == read
     ends_right(world, "run-2")
 
 

@@ -180,6 +180,7 @@ def test_pausing_publishes_what_the_lane_owes_and_works_when_bigquery_takes_noth
     people.is_table_down = False
     done = people.control.resume(LANE, actor="ann")
     assert (done.state.outbox, done.unpublished) == ((), "")
+    assert len(people.world.statements) == 1, "what is owed is said once"
     assert people.visible() == people.world.records()
 
 

@@ -10,6 +10,7 @@ from state.fold import LaneState, Moment, Statement, Systemic, fold
 from tests.unit.state.histories import (
     T0_US,
     attempted,
+    checkpoint_set,
     committed,
     dead,
     digests,
@@ -140,6 +141,7 @@ def test_the_boundary_grows_within_a_page_and_is_new_on_the_next() -> None:
         ([[attempted("b1", epoch=3)]], "attempted in epoch 3, but the lane is in epoch 0"),
         ([[attempted("b1"), attempted("b2", 1)], [superseded("b1"), committed("b2")]], "the lane is in epoch 2"),
         ([[dataclasses.replace(ENDS_INSIDE, tail=digests("a"))], [committed("b2")]], "2 records of a page, 16 digest"),
+        ([[attempted("b1")], [checkpoint_set()]], "the checkpoint is set, but batch b1 is in doubt"),
     ],
     ids=[
         "commits nothing",
@@ -152,6 +154,7 @@ def test_the_boundary_grows_within_a_page_and_is_new_on_the_next() -> None:
         "attempts in another epoch",
         "commits over a superseded one",
         "ends without its digests",
+        "moves the checkpoint over what is in doubt",
     ],
 )
 def test_a_history_that_cannot_be_is_refused(entries: list[list[Event]], message: str) -> None:
