@@ -239,17 +239,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--faults", type=int, default=2)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--sample", type=int, metavar="N", help="tell N schedules drawn at random instead of all")
+    parser.add_argument("--share", metavar="N/M", help="tell the N-th of M shares, from 0, in this process alone")
     parser.add_argument("--seed", type=int, default=20130101)
     parser.add_argument("--replay", metavar="SCHEDULE", help="a schedule as it was printed: tell it, effect by effect")
     options = parser.parse_args(arguments)
     if options.replay is not None:
         return _replay(read(options.replay))
     started = time.monotonic()
-    found = (
-        sample_in(options.processes, options.faults, options.sample, options.seed)
-        if options.sample
-        else explore_in(options.processes, options.faults)
-    )
+    if options.sample:
+        found = sample_in(options.processes, options.faults, options.sample, options.seed)
+    elif options.share:
+        which, of_how_many = map(int, options.share.split("/"))
+        found = explore(options.faults, (which, of_how_many))
+    else:
+        found = explore_in(options.processes, options.faults)
     sys.stdout.write(f"{report(options.faults, found)}; in {time.monotonic() - started:.0f} s\n")
     sys.stdout.writelines(f"{violation}\n" for violation in found.violations[:SHOWN])
     return 1 if found.violations else 0

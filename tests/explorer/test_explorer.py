@@ -257,7 +257,7 @@ def test_a_death_and_a_twin_are_what_telling_them_gives(fault: Fault | None) -> 
 
 
 def test_the_faster_values_explore_the_same() -> None:
-    command = [sys.executable, "-m", "tests.explorer.explore", "--faults", "1", "--processes", "1"]
+    command = [sys.executable, "-m", "tests.explorer.explore", "--faults", "1", "--share", "0/1"]
     said = subprocess.run(command, capture_output=True, text=True, check=True)
     assert said.stdout.startswith(report(1, explored(1)).partition("(")[0])
     assert f"{explored(1).recovered} processes killed or failed" in said.stdout
