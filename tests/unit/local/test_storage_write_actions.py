@@ -143,7 +143,7 @@ def test_a_call_is_broken_before_after_or_behind_its_request(  # noqa: PLR0913, 
     server.play([{"on": {"request": 2}, "do": do}])
     heard = call(server.host, three())
     assert heard.end == code
-    # A reset may lose what is on its way: no more is heard than was answered, and all of it unless the connection is cut.
+    # A reset may lose answers on their way.
     assert heard.codes == [0] * (len(heard.codes) if verb == "cut" else answered)
     assert len(heard.codes) <= answered
     assert names(server)[: len(landed)] == list(landed)
