@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 PYTHON ?= python3
 BIN := .venv/bin
+# Compiled modules are kept, whatever the shell says: hundreds of processes start in the tests, and each would compile anew.
+export PYTHONDONTWRITEBYTECODE :=
 # Without a lock for its own environment the BigQuery emulator cannot be installed beside the Google clients.
 BQEMULATOR := .local/bqemulator
 
@@ -49,6 +51,7 @@ test-long: stack ## Run the tests with the larger counts; INGESTOR_KILLS=N and I
 	@INGESTOR_KILLS=$${INGESTOR_KILLS:-200} INGESTOR_KILL_REPORT=.local/kills.txt $(BIN)/pytest tests/e2e/test_kill.py -n0 --timeout 7200
 	@echo "Kills at random instants, at $$(git rev-parse --short HEAD) on $$(date -u +%F), for docs/proof.md:"; cat .local/kills.txt
 	@INGESTOR_HISTORIES=$${INGESTOR_HISTORIES:-400} INGESTOR_HISTORY_STEPS=40 $(BIN)/pytest tests/property/test_long_histories.py -n0 --timeout 7200
+	@INGESTOR_EXAMPLES=$${INGESTOR_EXAMPLES:-1000} $(BIN)/pytest tests/property/test_run_schedules.py -n0 --timeout 7200
 	@$(BIN)/pytest -m long --numprocesses 2 --dist worksteal --timeout 7200 || [ $$? -eq 5 ] # 5: none is marked so
 
 check: setup ## Lint, types, import contracts, protos, generated documents

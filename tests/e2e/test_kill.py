@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +20,21 @@ import pytest
 from ingestor.bootstrap import open_journal
 from ingestor.config import load
 from ingestor.tables import Tables
-from ops.local.flights import JANUARY
+from ops.local.flights import records
 from ops.local.proof import COLUMNS, prove
+from ops.local.services import DemoApi
 from state.verify import verify_pipeline
 from tests.conftest import PROJECT
 from tests.e2e.conftest import Pipeline
 
-KILLS = int(os.environ.get("INGESTOR_KILLS", "20"))
+KILLS = int(os.environ.get("INGESTOR_KILLS", "12"))
 SEED = int(os.environ.get("INGESTOR_SEED", "20130101"))
 REPORT = os.environ.get("INGESTOR_KILL_REPORT", "")
 """File that gets a line of figures, to be committed to `docs/proof.md`."""
 AT_ONCE = 2
 """Kills under way at the same time, for the machine's processors."""
-FLIGHTS = 27_004
+DAYS = (date(2013, 1, 1), date(2013, 1, 10))
+FLIGHTS = len(records(*DAYS))
 
 
 def kill_at(pipeline: Pipeline, seconds: float) -> bool:
@@ -67,6 +70,9 @@ def differences(pipeline: Pipeline, found: str, wanted: str) -> list[dict[str, A
     return pipeline.tables.query(sql)
 
 
+_NEAR_THE_END = 0.9
+
+
 class Instants:
     """Seconds after which runs are killed: at random, as long as a run may take."""
 
@@ -78,10 +84,13 @@ class Instants:
         """Return one."""
         return random.Random(SEED * 100_000 + number).uniform(0, self._longest_s)  # noqa: S311 - a seeded choice
 
-    def came_late(self, seconds: float) -> None:
-        """The run had ended: the first one, which was timed, is slower than the others, as the emulators were new."""
+    def met(self, seconds: float, *, alive: bool) -> None:
+        """Follow what a run takes beside others: less than this if it had ended, more if it lived at the very end."""
         with self._lock:
-            self._longest_s = min(self._longest_s, seconds)
+            if not alive:
+                self._longest_s = min(self._longest_s, seconds)
+            elif seconds > _NEAR_THE_END * self._longest_s:
+                self._longest_s /= _NEAR_THE_END
 
 
 def killed_and_made_good(whole: Pipeline, number: int, instants: Instants) -> bool:
@@ -93,8 +102,7 @@ def killed_and_made_good(whole: Pipeline, number: int, instants: Instants) -> bo
         pipeline.apply_schema()
         instant_s = instants.draw(number)
         alive = kill_at(pipeline, instant_s)
-        if not alive:
-            instants.came_late(instant_s)
+        instants.met(instant_s, alive=alive)
         done = pipeline.run("--takeover")
         story = f"seed {SEED}, kill {number} after {instant_s:.3f} s: {done.err}"
         assert done.code == 0, story
@@ -108,12 +116,14 @@ def killed_and_made_good(whole: Pipeline, number: int, instants: Instants) -> bo
 
 
 @pytest.mark.firestore
-@pytest.mark.timeout(max(900, 60 * KILLS))  # twenty and their repairs take a minute or two
-def test_runs_killed_at_random_instants_are_each_made_good_by_the_next(on_firestore: Pipeline) -> None:
-    whole = on_firestore.with_env(BATCH_MAX_ROWS="1500")
+@pytest.mark.timeout(max(900, 60 * KILLS))  # twelve and their repairs take half a minute
+def test_runs_killed_at_random_instants_are_each_made_good_by_the_next(
+    on_firestore: Pipeline, demo_api: DemoApi
+) -> None:
+    whole = on_firestore.with_env(SOURCE_URL=demo_api.source_url(*DAYS), SOURCE_PAGE_SIZE="1000", BATCH_MAX_ROWS="500")
     whole.apply_schema()
     instants = Instants(seconds_of(whole))
-    proof = prove(whole.tables, "flights", *JANUARY)
+    proof = prove(whole.tables, "flights", *DAYS)
     assert proof.holds, proof.lines()
     assert proof.view == FLIGHTS
     with ThreadPoolExecutor(AT_ONCE) as pool:

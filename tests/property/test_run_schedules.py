@@ -13,7 +13,7 @@ from tests.world import LANE, PIPELINE, Actor, World, finish
 
 RECORD = st.fixed_dictionaries({"n": st.integers(0, 5)}, optional={"bad": st.just(1)})
 PAGES = st.lists(st.lists(RECORD, max_size=5), min_size=1, max_size=4)
-EXAMPLES = int(os.environ.get("INGESTOR_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("INGESTOR_EXAMPLES", "80"))
 SETTINGS = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
