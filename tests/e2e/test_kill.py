@@ -27,7 +27,7 @@ from state.verify import verify_pipeline
 from tests.conftest import PROJECT
 from tests.e2e.conftest import Pipeline
 
-KILLS = int(os.environ.get("INGESTOR_KILLS", "12"))
+KILLS = int(os.environ.get("INGESTOR_KILLS", "10"))
 SEED = int(os.environ.get("INGESTOR_SEED", "20130101"))
 REPORT = os.environ.get("INGESTOR_KILL_REPORT", "")
 """File that gets a line of figures, to be committed to `docs/proof.md`."""
@@ -116,7 +116,7 @@ def killed_and_made_good(whole: Pipeline, number: int, instants: Instants) -> bo
 
 
 @pytest.mark.firestore
-@pytest.mark.timeout(max(900, 60 * KILLS))  # twelve and their repairs take half a minute
+@pytest.mark.timeout(max(900, 60 * KILLS))  # ten and their repairs take half a minute
 def test_runs_killed_at_random_instants_are_each_made_good_by_the_next(
     on_firestore: Pipeline, demo_api: DemoApi
 ) -> None:

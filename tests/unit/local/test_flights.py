@@ -3,6 +3,8 @@
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 
+import pytest
+
 from ops.local import flights
 
 SUMMER_TIME = (date(2013, 3, 10), date(2013, 11, 3))  # New York, 15 U.S.C. 260a
@@ -29,6 +31,7 @@ def test_january_equals_the_file_value_by_value() -> None:
     assert flights.records(*flights.JANUARY) == wanted
 
 
+@pytest.mark.long
 def test_the_year_has_as_many_nulls_in_each_column_as_the_file() -> None:
     holed = (row for row in flights.raw_rows() if "NA" in row.values())
     in_file = Counter(name for row in holed for name, cell in row.items() if cell == "NA")
