@@ -27,7 +27,7 @@ class Benchmark(Protocol):
     measure: Callable[[World, int], Result]
 
 
-BENCHMARKS = ("append", "encode", "end_to_end", "ledger", "memory", "ops_pages", "startup")
+BENCHMARKS = ("append", "encode", "end_to_end", "ledger", "memory", "ops_emulator", "ops_pages", "startup")
 
 
 def benchmark(name: str) -> Benchmark:
