@@ -116,7 +116,8 @@ def test_the_ledger_bar_is_three_writes_a_batch_and_eight_a_run(writes: int, *, 
 
 def test_every_benchmark_is_known_by_its_own_name() -> None:
     assert {name: bench.benchmark(name).NAME for name in bench.BENCHMARKS} == {
-        name: name for name in ("append", "encode", "end_to_end", "ledger", "memory", "ops_pages", "startup")
+        name: name
+        for name in ("append", "encode", "end_to_end", "ledger", "memory", "ops_emulator", "ops_pages", "startup")
     }
 
 
