@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ops.local import storage_write
 from ops.local.process import accepts
 from ops.local.services import request_json
 from ops.local.storage_write import StorageWrite, StorageWriteServer
@@ -56,15 +57,16 @@ def test_the_first_line_tells_the_ports_and_the_files_are_obeyed(tmp_path: Path)
     ],
 )
 def test_a_file_that_makes_no_sense_ends_it_with_one_line(
-    tmp_path: Path, name: str, content: str | None, reason: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: str | None, reason: str
 ) -> None:
     path = tmp_path / "file"
     if content is not None:
         path.write_text(content)
-    command = [sys.executable, "-m", "ops.local.storage_write", f"--{name}={path}"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
-    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
-    assert reason in ended.stderr
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sys, "argv", ["storage_write", f"--{name}={path}"])
+        code, told = storage_write.main(), capsys.readouterr().err
+    assert (code, told.count("\n")) == (2, 1)
+    assert reason in told
 
 
 def test_the_service_starts_with_tables_and_script_and_obeys_new_ones() -> None:
