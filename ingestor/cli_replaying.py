@@ -124,7 +124,7 @@ def _line(replayed: "Replayed") -> str:
         return f"{replayed.batch_id} is COMMITTED: {replayed.rows} rows, {look}"
     if replayed.ok:
         return f"{replayed.batch_id} is COMMITTED: {replayed.rows} rows"
-    return f"{replayed.batch_id} is {replayed.status or 'not known'}: {replayed.error}"
+    return f"{replayed.batch_id} is {replayed.status}: {replayed.error}" if replayed.status else replayed.error
 
 
 def _replayed_json(replayed: "Replayed") -> dict[str, Any]:

@@ -305,3 +305,8 @@ def test_what_makes_no_sense_is_refused_in_one_line(pipeline: Pipeline, argument
     done = Replays(pipeline.tables, pipeline.env, pipeline.log_dir).batches("replay", *arguments)
     assert done.code == 64
     assert said in done.err
+
+
+def test_a_batch_that_is_not_known_is_said_once(replays: Replays) -> None:
+    done = replays.here("batches", "replay", "NOPE")
+    assert (done.code, done.err) == (3, "batch NOPE is not known; find it with `ingestor batches list`\n")
