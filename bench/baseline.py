@@ -177,9 +177,10 @@ def parts(url: str) -> dict[str, float]:
     from ingestor.messages import message_class  # noqa: PLC0415
 
     encode = FastEncoder(message_class("flights.Flight")).encode
-    bodies = [
-        requests.get(url, params={"cursor": str(at)}, timeout=TIMEOUT_S).content for at in range(0, 100_000, 5000)
-    ]
+    bodies, cursor = list[bytes](), ""
+    while cursor is not None:
+        bodies.append(requests.get(url, params={"cursor": cursor} if cursor else {}, timeout=TIMEOUT_S).content)
+        cursor = decode(bodies[-1])["next_cursor"]
     calm_collector()
     rows, began, cpu = 0, time.monotonic(), time.process_time()
     for body in bodies:

@@ -52,6 +52,11 @@ class Measured:
     """From the process's start to its first rows at the sink."""
 
     @property
+    def rows(self) -> int:
+        """Rows committed."""
+        return int(self.summary["rows_committed"])
+
+    @property
     def seconds(self) -> float:
         """The run's own duration, from opening its lane to its last entry."""
         return float(self.summary["duration_s"])
@@ -59,7 +64,7 @@ class Measured:
     @property
     def rows_per_s(self) -> int:
         """Rows committed a second."""
-        return round(int(self.summary["rows_committed"]) / self.seconds)
+        return round(self.rows / self.seconds)
 
     @property
     def flow_rows_per_s(self) -> int:
