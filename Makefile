@@ -49,6 +49,7 @@ test: stack ## Run the tests, emulators included; without Java those that need F
 test-long: stack ## Run the tests with the larger counts; INGESTOR_KILLS=N and INGESTOR_SEED=N choose the kills
 	@rm -f .local/kills.txt
 	@INGESTOR_KILLS=$${INGESTOR_KILLS:-200} INGESTOR_KILL_REPORT=.local/kills.txt $(BIN)/pytest tests/e2e/test_kill.py -n0 --timeout 7200
+	@INGESTOR_REPLAY_KILLS=$${INGESTOR_REPLAY_KILLS:-40} $(BIN)/pytest tests/e2e/test_replay_kill.py -n0 --timeout 7200
 	@echo "Kills at random instants, at $$(git rev-parse --short HEAD) on $$(date -u +%F), for docs/proof.md:"; cat .local/kills.txt
 	@INGESTOR_HISTORIES=$${INGESTOR_HISTORIES:-400} INGESTOR_HISTORY_STEPS=40 $(BIN)/pytest tests/property/test_long_histories.py -n0 --timeout 7200
 	@INGESTOR_EXAMPLES=$${INGESTOR_EXAMPLES:-1000} $(BIN)/pytest tests/property/test_run_schedules.py -n0 --timeout 7200

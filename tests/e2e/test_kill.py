@@ -5,8 +5,8 @@
 
 import os
 import random
+import signal
 import subprocess
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -20,7 +20,6 @@ import pytest
 from ingestor.bootstrap import open_journal
 from ingestor.config import load
 from ingestor.tables import Tables
-from ops.local.flights import records
 from ops.local.proof import COLUMNS, prove
 from ops.local.services import DemoApi
 from state.verify import verify_pipeline
@@ -34,32 +33,28 @@ REPORT = os.environ.get("INGESTOR_KILL_REPORT", "")
 AT_ONCE = 2
 """Kills under way at the same time, for the machine's processors."""
 DAYS = (date(2013, 1, 1), date(2013, 1, 4))
-FLIGHTS = len(records(*DAYS))
+FLIGHTS = 2_699
 
 
-def kill_at(pipeline: Pipeline, seconds: float) -> bool:
-    """Start a run and kill it after so many seconds from its first log line; tell whether it was still alive."""
+def kill_at(pipeline: Pipeline, lines: int, seconds: float) -> bool:
+    """Start a run and kill it so many seconds after so many log lines; tell whether its summary had not come yet."""
     process = pipeline.start("run", "--json", "--takeover", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     with process:
         assert process.stdout is not None
-        process.stdout.readline()
+        for _ in range(lines):
+            process.stdout.readline()
         time.sleep(seconds)
-        alive = process.poll() is None
         process.kill()
+        alive = not any('"batches_attempted"' in line for line in process.stdout)
+    assert process.returncode in {0, -signal.SIGKILL}, f"it ended by itself with {process.returncode}"
     return alive
 
 
-def seconds_of(pipeline: Pipeline) -> float:
-    """Run to the end; return the seconds from the first log line, as `kill_at` counts them, to the last."""
-    process = pipeline.start("run", "--json", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    with process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        began_s = last_s = time.monotonic()
-        for _ in process.stdout:
-            last_s = time.monotonic()
-    assert process.returncode == 0
-    return last_s - began_s
+def lines_of(pipeline: Pipeline) -> int:
+    """Run to the end; return how many lines it logs before its summary."""
+    done = pipeline.run()
+    assert done.code == 0
+    return len(done.out.splitlines()) - 1
 
 
 def differences(pipeline: Pipeline, found: str, wanted: str) -> list[dict[str, Any]]:
@@ -70,41 +65,27 @@ def differences(pipeline: Pipeline, found: str, wanted: str) -> list[dict[str, A
     return pipeline.tables.query(sql)
 
 
-_NEAR_THE_END = 0.9
+LONGEST_AFTER_S = 0.1
+"""A kill comes at most so long after the log line that it waits for: longer than most effects take."""
 
 
-class Instants:
-    """Seconds after which runs are killed: at random, as long as a run may take."""
-
-    def __init__(self, longest_s: float) -> None:
-        self._longest_s = longest_s
-        self._lock = threading.Lock()
-
-    def draw(self, number: int) -> float:
-        """Return one."""
-        return random.Random(SEED * 100_000 + number).uniform(0, self._longest_s)  # noqa: S311 - a seeded choice
-
-    def met(self, seconds: float, *, alive: bool) -> None:
-        """Follow what a run takes beside others: less than this if it had ended, more if it lived at the very end."""
-        with self._lock:
-            if not alive:
-                self._longest_s = min(self._longest_s, seconds)
-            elif seconds > _NEAR_THE_END * self._longest_s:
-                self._longest_s /= _NEAR_THE_END
+def instant(number: int, lines: int) -> tuple[int, float]:
+    """Return after which log line of a run, and how many seconds after it, the kill of this number comes."""
+    chance = random.Random(SEED * 100_000 + number)  # noqa: S311 - a seeded choice
+    return chance.randint(1, lines), chance.uniform(0, LONGEST_AFTER_S)
 
 
-def killed_and_made_good(whole: Pipeline, number: int, instants: Instants) -> bool:
+def killed_and_made_good(whole: Pipeline, number: int, lines: int) -> bool:
     """Kill a run into a table of its own, run again, and judge; tell whether the kill met a living run."""
     table = f"flights{number}"
     with Tables(PROJECT, whole.tables.dataset, whole.env["BIGQUERY_EMULATOR_HOST"]) as tables:
         named = {"BQ_TABLE_ID": table, "PIPELINE_ID": f"{whole.env['PIPELINE_ID']}-{number}"}
         pipeline = replace(whole.with_env(**named), tables=tables)
         pipeline.apply_schema()
-        instant_s = instants.draw(number)
-        alive = kill_at(pipeline, instant_s)
-        instants.met(instant_s, alive=alive)
+        line, after_s = instant(number, lines)
+        alive = kill_at(pipeline, line, after_s)
         done = pipeline.run("--takeover")
-        story = f"seed {SEED}, kill {number} after {instant_s:.3f} s: {done.err}"
+        story = f"seed {SEED}, kill {number} {after_s:.3f} s after line {line} of {lines}: {done.err}"
         assert done.code == 0, story
         assert done.summary["balanced"], story
         # Against the run that nobody killed, which was held against the source row by row: that costs seconds a time.
@@ -122,16 +103,18 @@ def test_runs_killed_at_random_instants_are_each_made_good_by_the_next(
 ) -> None:
     whole = on_firestore.with_env(SOURCE_URL=demo_api.source_url(*DAYS), SOURCE_PAGE_SIZE="500", BATCH_MAX_ROWS="150")
     whole.apply_schema()
-    instants = Instants(seconds_of(whole))
+    lines = lines_of(whole)
+    assert lines > FLIGHTS // 150, "a line for each batch says where in the run a kill comes"
     proof = prove(whole.tables, "flights", *DAYS)
     assert proof.holds, proof.lines()
     assert proof.view == FLIGHTS
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        alive = sum(pool.map(lambda number: killed_and_made_good(whole, number, instants), range(KILLS)))
+        alive = sum(pool.map(lambda number: killed_and_made_good(whole, number, lines), range(KILLS)))
     last = whole.with_env(BQ_TABLE_ID=f"flights{KILLS - 1}", PIPELINE_ID=f"{whole.env['PIPELINE_ID']}-{KILLS - 1}")
     verified = last.ingestor("ledger", "verify")
     assert verified.code == 0, verified.err
     assert alive > KILLS // 2, "too few runs were alive when their kill came"
     if REPORT:
-        told = f"seed {SEED}: {KILLS} kills, {alive} while alive; lost 0, doubled 0, unexpected 0, recovered {KILLS}\n"
+        what = f"seed {SEED}: {KILLS} kills over {FLIGHTS} rows, {alive} while alive"
+        told = f"{what}; lost 0, doubled 0, unexpected 0, recovered {KILLS}\n"
         Path(REPORT).write_text(told, encoding="utf-8")

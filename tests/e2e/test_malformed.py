@@ -158,7 +158,7 @@ def rows_of(pipeline: LivePipeline, batch_ids: list[str]) -> set[tuple[str, int]
     return set(places)
 
 
-@pytest.mark.parametrize("count", [4, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [5, pytest.param(20, marks=pytest.mark.long)])
 def test_malformed_records_are_each_a_row_or_a_rejected_record(world: World, count: int) -> None:
     taken = [0, 0]
     runs = itertools.count()

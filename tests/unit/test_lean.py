@@ -33,10 +33,12 @@ def test_a_run_loads_no_pandas_though_it_is_installed() -> None:
 
 def test_the_collector_looks_rarely() -> None:
     before = gc.get_threshold()
+    gc.unfreeze()
+    assert gc.get_freeze_count() == 0
     try:
         calm_collector.__wrapped__()
         assert gc.get_threshold()[0] == YOUNG_OBJECTS
         assert gc.get_freeze_count() > 0
     finally:
-        gc.unfreeze()
+        gc.freeze()  # as the collection of the tests leaves it
         gc.set_threshold(*before)

@@ -69,6 +69,12 @@ def test_a_file_that_makes_no_sense_ends_it_with_one_line(
     assert reason in told
 
 
+def test_a_process_that_is_given_such_a_file_ends_with_2(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "ops.local.storage_write", f"--script={tmp_path / 'absent'}"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
+
+
 def test_the_service_starts_with_tables_and_script_and_obeys_new_ones() -> None:
     with StorageWrite({TABLE: COLUMNS}, [RULE]) as service:
         assert call(service.host, batches(rows("a"), rows("b"))).codes == [0, 10]
