@@ -1,8 +1,8 @@
-"""What Firestore's emulator takes for one query of a large collection, whatever the query asks.
+"""What Firestore's emulator takes for one query of a large collection.
 
 Firestore's own indexes answer in time that grows with what is returned. The emulator sorts all documents of the
-collection that have the fields asked for before it looks at conditions and limits: below that no page which lists
-batches can come there. Reads by name and a smaller collection are beside it.
+collection that have the fields asked for before it looks at conditions and limits. Reads by name and a smaller
+collection are beside it.
 """
 
 import os

@@ -41,11 +41,10 @@ def kill_at(pipeline: Pipeline, lines: int, seconds: float) -> bool:
     process = pipeline.start("run", "--json", "--takeover", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     with process:
         assert process.stdout is not None
-        for _ in range(lines):
-            process.stdout.readline()
+        said = [process.stdout.readline() for _ in range(lines)]
         time.sleep(seconds)
         process.kill()
-        alive = not any('"batches_attempted"' in line for line in process.stdout)
+        alive = not any('"batches_attempted"' in line for line in (*said, *process.stdout))
     assert process.returncode in {0, -signal.SIGKILL}, f"it ended by itself with {process.returncode}"
     return alive
 

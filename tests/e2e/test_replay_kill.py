@@ -13,7 +13,7 @@ from tests.dead import batch_of, flight
 from tests.e2e.test_replay import Replays, dead_letter, replays
 
 __all__ = ["replays"]
-KILLS = int(os.environ.get("INGESTOR_REPLAY_KILLS", "10"))
+KILLS = int(os.environ.get("INGESTOR_REPLAY_KILLS", "20"))
 SEED = int(os.environ.get("INGESTOR_SEED", "20130101"))
 ROWS = 3_000
 

@@ -128,7 +128,7 @@ def labels(descriptor: Descriptor) -> dict[int, list[tuple[str, int]]]:
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.DESCRIPTOR.full_name)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_a_row_reads_the_same_by_the_normalized_descriptor_alone(cls: type[Message], data: st.DataObject) -> None:
     message = data.draw(messages(descriptor_of(cls)))
@@ -137,7 +137,7 @@ def test_a_row_reads_the_same_by_the_normalized_descriptor_alone(cls: type[Messa
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.DESCRIPTOR.full_name)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data(), index=st.integers(0, 39_999), at_us=st.integers(0, 2**62))
 def test_a_row_with_the_metadata_behind_it_reads_as_both(
     cls: type[Message], data: st.DataObject, index: int, at_us: int

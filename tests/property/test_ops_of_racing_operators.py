@@ -156,7 +156,7 @@ def _statements(journal: MemoryJournal) -> dict[str, str]:
     return said
 
 
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(derandomize=True, deadline=None, max_examples=300)
 @given(st.lists(steps, max_size=30))
 def test_racing_operators_leave_one_history_and_the_view_agrees_with_it(
     history: Sequence[Step],
@@ -194,7 +194,7 @@ def test_whatever_happened_a_dead_replayer_can_be_taken_over_and_the_batch_ends(
     assert (journal.read_batch("b1") or {})["status"] == "COMMITTED"
 
 
-@settings(derandomize=True, deadline=None, max_examples=100)
+@settings(derandomize=True, deadline=None, max_examples=200)
 @given(st.lists(steps.filter(lambda step: step[1] in {"repair", "other", "land", "release", "close"}), max_size=20))
 def test_of_two_different_repairs_of_one_record_only_one_ever_lands(
     history: Sequence[Step],

@@ -8,6 +8,10 @@ import pytest
 from ops.local import flights
 
 SUMMER_TIME = (date(2013, 3, 10), date(2013, 11, 3))  # New York, 15 U.S.C. 260a
+WEEKS = [
+    (day, day + timedelta(days=7)) for day in (date(2013, 1, 1), date(2013, 3, 7), date(2013, 7, 1), date(2013, 10, 30))
+]
+"""Winter, summer, and the two in which the clocks are changed."""
 
 
 def test_january_has_27004_flights_and_the_year_336776() -> None:
@@ -40,13 +44,10 @@ def test_the_year_has_as_many_nulls_in_each_column_as_the_file() -> None:
     assert in_file["arr_delay"] == 9430
 
 
-def test_the_scheduled_hour_is_an_instant_and_the_rest_new_york_time() -> None:
+@pytest.mark.parametrize("spans", [WEEKS, pytest.param([flights.YEAR], marks=pytest.mark.long)], ids=["weeks", "year"])
+def test_the_scheduled_hour_is_an_instant_and_the_rest_new_york_time(spans: list[tuple[date, date]]) -> None:
     columns = ("month", "day", "hour", "time_hour")
-    weeks = [
-        (day, day + timedelta(days=7))
-        for day in (date(2013, 1, 1), date(2013, 3, 7), date(2013, 7, 1), date(2013, 10, 30))
-    ]
-    hours = {tuple(record[name] for name in columns) for week in weeks for record in flights.records(*week)}
+    hours = {tuple(record[name] for name in columns) for span in spans for record in flights.records(*span)}
     for month, day, hour, time_hour in hours:
         offset = timedelta(hours=4 if SUMMER_TIME[0] <= date(2013, month, day) < SUMMER_TIME[1] else 5)
         assert datetime.fromisoformat(time_hour) == datetime(2013, month, day, hour, tzinfo=UTC) + offset
