@@ -413,7 +413,7 @@ def test_a_silent_server_is_asked_again(server: Server, open_source: Open, waits
 
 def test_a_body_that_drips_is_cut_by_the_requests_timeout(server: Server, open_source: Open, waits: Waits) -> None:
     server.script = [server.dripping, reply()]
-    source = open_source(limits=SourceLimits(timeout_s=0.05), clock=time.monotonic)
+    source = open_source(limits=SourceLimits(timeout_s=0.5), clock=time.monotonic)
     assert source.fetch(None).attempts == 2
     assert "no complete answer" in waits.told[0][1]
 
