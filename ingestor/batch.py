@@ -6,7 +6,7 @@ function of everything that makes a batch what it is, so equal ids mean equal ro
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
@@ -19,8 +19,14 @@ from ingestor.unread import Unread, record_digest
 from state.events import DIGEST_SIZE, BatchAttempted, Position
 
 Encode = Callable[[object], bytes | Rejection]
-_BEFORE = {kind: len(kind).to_bytes(4, "big") + kind + DIGEST_SIZE.to_bytes(4, "big") for kind in (b"row", b"rejected")}
-"""What stands before a digest in what a batch id is the hash of."""
+
+
+def _before(kind: bytes) -> bytes:
+    """Return what stands before a digest in what a batch id is the hash of."""
+    return len(kind).to_bytes(4, "big") + kind + DIGEST_SIZE.to_bytes(4, "big")
+
+
+_BEFORE_ROW, _BEFORE_REJECTED = _before(b"row"), _before(b"rejected")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,20 +115,21 @@ def fill(draft: Draft, rest: Unread, encode: Encode, limits: Limits) -> tuple[Dr
     Returns:
         The draft, what is left of the page, and whether the draft is full.
     """
-    outcomes, size = list(draft.outcomes), draft.size_bytes
-    records, before = rest.records, rest.offset - len(outcomes)
+    outcomes, size, most = list(draft.outcomes), draft.size_bytes, limits.bytes
+    records, before, take = rest.records, rest.offset - len(outcomes), outcomes.append
     for record in islice(records, rest.offset, rest.offset + max(0, limits.rows - len(outcomes))):
         outcome = encode(record)
-        if isinstance(outcome, Rejection):
-            taken: bytes | RejectedRecord = RejectedRecord(len(outcomes), record, outcome)
-            cost = len(canonical_json(record))
+        if isinstance(outcome, bytes):
+            taken: bytes | RejectedRecord = outcome
+            size_after = size + len(outcome)
         else:
-            taken, cost = outcome, len(outcome)
-        if outcomes and size + cost > limits.bytes:
+            taken = RejectedRecord(len(outcomes), record, outcome)
+            size_after = size + len(canonical_json(record))
+        if size_after > most and outcomes:
             full = True
             break
-        outcomes.append(taken)
-        size += cost
+        take(taken)
+        size = size_after
     else:
         full = len(outcomes) >= limits.rows
     offset = before + len(outcomes)
@@ -144,36 +151,45 @@ def _tail_before(draft: Draft, rest: Unread) -> tuple[JsonValue, ...]:
     return rest.prior
 
 
-def batch_id(pipeline: str, lane: str, epoch: int, start: Position, digests: Iterable[tuple[bytes, bytes]]) -> str:
+def batch_id(pipeline: str, lane: str, epoch: int, start: Position, digests: bytes) -> str:
     """Return 32 hex digits: 16 bytes of SHA-256 over all arguments, each length-prefixed so that none runs together.
 
-    `digests` yields, in source order, `(b"row", row_digest)` or `(b"rejected", record_digest)`.
+    `digests` is what `framed` returns of the batch's records.
     """
     cursor = b"" if start.cursor is None else b"=" + start.cursor.encode("utf-8", "surrogatepass")
     place = (pipeline.encode(), lane.encode(), str(epoch).encode(), cursor, str(start.taken).encode())
     parts = [len(part).to_bytes(4, "big") + part for part in place]
-    parts += [_BEFORE[kind] + digest for kind, digest in digests]
-    return hashlib.sha256(b"".join(parts)).hexdigest()[:32]
+    return hashlib.sha256(b"".join((*parts, digests))).hexdigest()[:32]
+
+
+def framed(rows: Sequence[bytes], rejected: Mapping[int, bytes]) -> bytes:
+    """Return, in source order, of each record whether it is a row and its digest, each length-prefixed.
+
+    `rows` are row digests; `rejected` are record digests by the record's index in the batch.
+    """
+    if not rejected:
+        return _BEFORE_ROW.join((b"", *rows))
+    left = iter(rows)
+    return b"".join(
+        [
+            _BEFORE_REJECTED + rejected[index] if index in rejected else _BEFORE_ROW + next(left)
+            for index in range(len(rows) + len(rejected))
+        ]
+    )
 
 
 def cut(pipeline: str, lane: str, epoch: int, draft: Draft, ingest_time_us: int) -> Batch:
     """Close the draft: give it its id and its rows their metadata columns."""
-    outcomes = draft.outcomes
-    digests = [
-        (b"row", row_digest(item)) if isinstance(item, bytes) else (b"rejected", record_digest(item.record))
-        for item in outcomes
-    ]
-    identity = batch_id(pipeline, lane, epoch, draft.start, digests)
+    outcomes, sha256 = draft.outcomes, hashlib.sha256
+    rejected = {item.index: item for item in outcomes if isinstance(item, RejectedRecord)}
+    sent = [item for item in outcomes if isinstance(item, bytes)]
+    indexes = [index for index in range(len(outcomes)) if index not in rejected] if rejected else range(len(outcomes))
+    digests = [sha256(row).digest()[:DIGEST_SIZE] for row in sent]  # `row_digest`, without a call for each
+    of_rejected = {index: record_digest(item.record) for index, item in rejected.items()}
+    identity = batch_id(pipeline, lane, epoch, draft.start, framed(digests, of_rejected))
     prefix, varints = metadata_prefix(identity, ingest_time_us), _varints(len(outcomes))
-    rows = tuple(
-        [
-            item + prefix + index
-            for item, index in zip(outcomes, varints, strict=False)
-            if not isinstance(item, RejectedRecord)
-        ]
-    )
-    rejected = tuple([item for item in outcomes if isinstance(item, RejectedRecord)])
-    gone = {item.index for item in rejected}
+    places = map(varints.__getitem__, indexes) if rejected else varints
+    rows = tuple([row + prefix + place for row, place in zip(sent, places, strict=False)])
     attempted = BatchAttempted(
         batch_id=identity,
         epoch=epoch,
@@ -185,14 +201,7 @@ def cut(pipeline: str, lane: str, epoch: int, draft: Draft, ingest_time_us: int)
         ingest_time_us=ingest_time_us,
         tail=b"".join(map(record_digest, draft.tail)),
     )
-    return Batch(
-        attempted=attempted,
-        rows=rows,
-        rejected=rejected,
-        digests=b"".join([digest for kind, digest in digests if kind == b"row"]),
-        indexes=[index for index in range(len(outcomes)) if index not in gone] if gone else range(len(rows)),
-        segments=draft.segments,
-    )
+    return Batch(attempted, rows, tuple(rejected.values()), b"".join(digests), indexes, draft.segments)
 
 
 def metadata_prefix(identity: str, ingest_time_us: int) -> bytes:

@@ -1,9 +1,11 @@
 """The encoder that runs use: a plan generated once for the message, and the reference for what the plan is unsure of.
 
 Same bytes or same rejection as `ingestor.encode.Encoder`, always; tests/property/test_encoders_agree.py compares them.
-The plan is Python source (`ingestor.encode_plan`), executed once when the encoder is made. Pure.
+The plan is Python source (`ingestor.encode_plan`), executed once when the encoder is made. Sources send record after
+record with the same keys in the same order: for an order that comes often a plan of its own is written. Pure.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -12,10 +14,17 @@ from google.protobuf.message import Message
 
 from ingestor.descriptor import walk
 from ingestor.encode import MAX_ROW_BYTES, Encoder, Rejection
-from ingestor.encode_plan import NoPlan, plan_of
+from ingestor.encode_fields import NoPlan, is_only_unknown
+from ingestor.encode_plan import plan_of
 from ingestor.encode_values import Unsure
 from ingestor.messages import descriptor_of
-from ingestor.unknown import UnknownFields
+from ingestor.unknown import MAX_NAMES, UnknownFields
+
+_Plan = Callable[[object], bytes | None]
+_NO_ORDER = ("",)
+"""Of what has no keys; no field is called so."""
+_ORDERS_COUNTED = 64
+"""Orders of keys that are counted at once; none has many more keys than the message has fields."""
 
 
 def source_of(message: Descriptor) -> str:
@@ -40,24 +49,29 @@ class FastEncoder:
         left_to_reference: how many records the plan was unsure of.
     """
 
-    def __init__(self, message_class: type[Message]) -> None:
-        """Write and compile the plan.
+    def __init__(self, message_class: type[Message], *, alike: int = 32, most: int = 8) -> None:
+        """Write and compile the plan; for an order of keys that `alike` records had, for `most` orders in all, later.
 
         Raises:
             SchemaMismatch: the message can't be a table.
         """
+        self._message = descriptor_of(message_class)
         self._reference = Encoder(message_class)
         self._unknown: UnknownFields = self._reference.unknown
         self.unknown_fields: Mapping[str, int] = self._reference.unknown_fields
         self.left_to_reference = 0
-        self._strange: list[str] = []
-        self._plan = self._compiled(message_class)
+        self._strange: list[bool] = []
+        self._alike, self._most, self._widest = alike, most, len(self._message.fields) + MAX_NAMES
+        self._plan = self._compiled() or (lambda _: None)
+        self._of_order = dict[tuple[str, ...], _Plan]()
+        self._met = Counter[tuple[str, ...]]()
 
     def encode(self, record: object) -> bytes | Rejection:
         """Return the serialized row, or why there is none. Never raises for anything a JSON decoder can yield."""
         strange = self._strange
         try:
-            row = self._plan(record)
+            order = tuple(record) if type(record) is dict else _NO_ORDER
+            row = (self._of_order.get(order) or self._plan_for(order))(record)
         except MemoryError:
             raise
         except Exception:  # noqa: BLE001 - whatever it is, the reference says what it means
@@ -71,14 +85,29 @@ class FastEncoder:
             self._unknown.count(cast("dict[str, Any]", record))
         return row
 
-    def _compiled(self, message_class: type[Message]) -> Callable[[object], bytes | None]:
+    @property
+    def known_orders(self) -> tuple[tuple[str, ...], ...]:
+        """The orders of keys that have plans of their own, or are known to need the general one."""
+        return tuple(self._of_order)
+
+    def _plan_for(self, order: tuple[str, ...]) -> _Plan:
+        """Return the plan for an order that has none of its own, which it gets when it came often enough."""
+        met = self._met
+        is_countable = len(order) <= self._widest and (order in met or len(met) < _ORDERS_COUNTED)
+        if is_countable and len(self._of_order) < self._most:
+            met[order] += 1
+            if met[order] >= self._alike:
+                self._of_order[order] = self._compiled(order) or self._plan
+        return self._of_order.get(order, self._plan)
+
+    def _compiled(self, order: tuple[str, ...] | None = None) -> _Plan | None:
         try:
-            plan = plan_of(descriptor_of(message_class))
+            plan = plan_of(self._message, order)
         except NoPlan:
-            return lambda _: None
-        namespace = {**plan.names, "Row": plan.row, "tidied": self._tidied}
-        exec(compile(plan.source, f"<encoder plan of {descriptor_of(message_class).full_name}>", "exec"), namespace)  # noqa: S102 - written by ingestor.encode_plan from a descriptor, nothing else
-        return cast("Callable[[object], bytes]", namespace["encode"])
+            return None
+        namespace = {**plan.names, "Row": plan.row, "tidied": self._tidied, "strange": self._strange}
+        exec(compile(plan.source, f"<encoder plan of {self._message.full_name}>", "exec"), namespace)  # noqa: S102 - written by ingestor.encode_plan from a descriptor and its keys, nothing else
+        return cast("_Plan", namespace["encode"])
 
     def _tidied(self, record: dict[str, Any], keys: frozenset[str], aliases: Mapping[str, str]) -> dict[str, Any]:
         """Return the record with its fields under their own names, and remember whether it has others.
@@ -90,10 +119,9 @@ class FastEncoder:
         for key in record.keys() - keys:
             name = aliases.get(key)
             if name is None:
-                if key[:1] == "[":
+                if not is_only_unknown(key):
                     raise Unsure
-                key.encode()  # a lone surrogate stops `ParseDict`, even in a name that it has no use for
-                self._strange.append(key)
+                self._strange.append(True)
             elif name in record:
                 raise Unsure
             else:

@@ -13,11 +13,14 @@ does accept must be the reference's bytes. Hence:
 - Null is left out, as `ParseDict` does; in a list, and under a required field, it is unsure.
 - A second member of a oneof that has a value is unsure.
 
+A plan may be written for one *order* of a record's keys, as a source sends them in record after record: it takes all
+values at once instead of looking each up by its key, and trusts the keys without comparing their set. Who calls it has
+compared the order (`ingestor.encode_fast`). Records below the first level are looked up by key all the same.
+
 Everything that is known beforehand (names, types, tables of enum labels) is written into the source or bound to a name
 of its own in the plan's namespace. `ingestor schema encoder` prints the source.
 """
 
-import keyword
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -25,42 +28,28 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from ingestor import encode_values as quick
-from ingestor.binding import Binding, binding, is_map
+from ingestor.binding import binding, is_map
+from ingestor.encode_fields import (
+    ALL,
+    BOOL,
+    INT,
+    ONE,
+    STR,
+    SURE,
+    NoPlan,
+    aliases_of,
+    assignment,
+    attribute,
+    conversion_name,
+    is_only_unknown,
+    keys_of,
+    required,
+    taken,
+    wire_type,
+)
 from ingestor.encode_values import Unsure
 from ingestor.messages import field_options
 from ingestor.wire import wire_class, wire_message
-
-_INT, _FLOAT, _STR, _BOOL = "int", "float", "str", "bool"
-_TYPES: Mapping[int, str] = {
-    **dict.fromkeys(
-        (
-            FieldDescriptor.CPPTYPE_INT32,
-            FieldDescriptor.CPPTYPE_INT64,
-            FieldDescriptor.CPPTYPE_UINT32,
-            FieldDescriptor.CPPTYPE_UINT64,
-        ),
-        _INT,
-    ),
-    FieldDescriptor.CPPTYPE_BOOL: _BOOL,
-    FieldDescriptor.CPPTYPE_DOUBLE: _FLOAT,
-    FieldDescriptor.CPPTYPE_FLOAT: "float32",
-    FieldDescriptor.CPPTYPE_STRING: _STR,
-}
-_ONE: Mapping[str, str] = {
-    _INT: "{0} if type({0}) is int else whole({0})",
-    _STR: "{0} if type({0}) is str else text({0})",
-    _BOOL: "{0} if type({0}) is bool else flag({0})",
-    _FLOAT: "{0} if type({0}) is float and {0} - {0} == 0.0 else real({0})",
-    "float32": "real32({0})",
-}
-"""A value without a conversion, by its type on the wire. The difference is NaN for NaN and infinities."""
-_ALL: Mapping[str, str] = {_INT: "INT", _STR: "STR", _BOOL: "BOOL"}
-"""Sets that hold one type: a list of nothing else is taken as a whole."""
-_NULL = "google.protobuf.NullValue"
-
-
-class NoPlan(Exception):  # noqa: N818 - a verdict, answered by using the reference for every record
-    """The message has something whose meaning to `ParseDict` depends on more than values; one line says what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +61,19 @@ class Plan:
     row: type[Message]
 
 
-def plan_of(message: Descriptor) -> Plan:
+def plan_of(message: Descriptor, order: tuple[str, ...] | None = None) -> Plan:
     """Write the plan of a message that can be a table.
 
+    Args:
+        message: the user's message.
+        order: the keys of every record that the plan will be given, in their order; None: any record.
+
     Raises:
-        NoPlan: the message has something that only the reference encoder knows; says what.
+        NoPlan: the message has something that only the reference encoder knows, or the order a key that is no field's
+            or a field twice; says what.
     """
-    writing = _Writing()
-    body = writing.body(message, wire_message(message))
+    writing, wire = _Writing(), wire_message(message)
+    body = writing.body(message, wire) if order is None else writing.ordered(message, wire, order)
     keyed = "deterministic=True" if writing.has_maps else ""
     lines = [
         f'"""Encoder plan of {message.full_name}; written by ingestor.encode_plan, not to be changed."""',
@@ -131,69 +125,111 @@ class _Writing:
         suffix = self._suffix(wire.full_name)
         keys, aliases = f"KEYS_{suffix}", f"ALIASES_{suffix}"
         self.names[keys] = keys_of(message or wire, wire)
-        self.names[aliases] = _aliases(message or wire, wire)
-        members = message.fields_by_number if message is not None else {}
+        self.names[aliases] = aliases_of(message or wire, wire)
         return [
             *("    if type(record) is not dict:", "        raise Unsure"),
             *(f"    if not {keys}.issuperset(record):", f"        record = tidied(record, {keys}, {aliases})"),
             "    get = record.get",
-            *(f"    {_taken(each.name)} = False" for each in wire.oneofs if len(each.fields) > 1),
-            *(line for each in wire.fields for line in self._field(each, members.get(each.number))),
+            *self._fields(message, wire, {}),
         ]
 
-    def _field(self, wire: FieldDescriptor, member: FieldDescriptor | None) -> Iterator[str]:
-        yield f"    value = get({wire.name!r})"
-        yield "    if value is not None:"
+    def ordered(self, message: Descriptor, wire: Descriptor, order: tuple[str, ...]) -> list[str]:
+        """Write the lines that fill `message` from a `record` whose keys are those of `order`.
+
+        Raises:
+            NoPlan: two keys are the same field's, a required field has none, or a key has a meaning that is no field's.
+        """
+        known, aliases = keys_of(message, wire), aliases_of(message, wire)
+        variables, places = [f"value_{place}" for place in range(len(order))], dict[str, str]()
+        for key, variable in zip(order, variables, strict=True):
+            name = aliases.get(key, key)
+            if name in places or (name not in known and not is_only_unknown(key)):
+                raise NoPlan(f"{message.full_name}: the key {key!r} is a second one of its field, or no field's name")
+            places[name] = variable
+        lines = [f"    {', '.join(variables)}, = record.values()"] if order else []
+        if not known.issuperset(places):
+            lines.append("    strange.append(True)")
+        return [*lines, *self._fields(message, wire, places, every=False)]
+
+    def _fields(
+        self, message: Descriptor | None, wire: Descriptor, places: Mapping[str, str], *, every: bool = True
+    ) -> Iterator[str]:
+        """Write the lines that fill all fields, or those with a place alone; `places` names the variable of each."""
+        members = message.fields_by_number if message is not None else {}
+        yield from (f"    {taken(each.name)} = False" for each in wire.oneofs if len(each.fields) > 1)
+        for each in wire.fields:
+            member = members.get(each.number)
+            if every:
+                yield f"    value = get({each.name!r})"
+                yield from self._field(each, member, "value")
+            elif each.name in places:
+                yield from self._field(each, member, places[each.name])
+            elif required(each, member):
+                raise NoPlan(f"{wire.full_name}: {each.name} is required and has no value")
+
+    def _field(self, wire: FieldDescriptor, member: FieldDescriptor | None, value: str) -> Iterator[str]:
         oneof = wire.containing_oneof
-        if oneof is not None and len(oneof.fields) > 1:
-            yield from (f"        if {_taken(oneof.name)}:", "            raise Unsure")
-            yield f"        {_taken(oneof.name)} = True"
-        yield from (f"        {line}" for line in self._value(wire, member))
-        if member is not None and wire.has_presence and (field_options(member).require or wire.is_required):
+        one_of_many = oneof is not None and len(oneof.fields) > 1
+        sure = None if one_of_many or self._is_compound(wire, member) else SURE.get(wire_type(wire))
+        if sure is not None:
+            yield f"    if {sure[0].format(value)}:"
+            yield f"        {assignment(wire.name, value)}"
+            yield f"    elif {value} is not None:"
+            yield f"        {assignment(wire.name, sure[1].format(value))}"
+        else:
+            yield f"    if {value} is not None:"
+            if oneof is not None and one_of_many:
+                yield from (f"        if {taken(oneof.name)}:", "            raise Unsure")
+                yield f"        {taken(oneof.name)} = True"
+            yield from (f"        {line}" for line in self._value(wire, member, value))
+        if required(wire, member):
             yield from ("    else:", "        raise Unsure")
 
-    def _value(self, wire: FieldDescriptor, member: FieldDescriptor | None) -> Iterator[str]:
-        """Lines that put `value`, which is not None, into the field."""
+    def _is_compound(self, wire: FieldDescriptor, member: FieldDescriptor | None) -> bool:
+        return wire.is_repeated or wire.message_type is not None or bool(self._conversion(wire, member))
+
+    def _value(self, wire: FieldDescriptor, member: FieldDescriptor | None, value: str) -> Iterator[str]:
+        """Lines that put the value of that name, which is not None, into the field."""
         if is_map(wire):
-            yield from self._map(wire, member)
+            yield from self._map(wire, member, value)
         elif wire.is_repeated:
-            yield from ("if type(value) is not list:", "    raise Unsure")
-            yield from self._list(wire, member)
+            yield from (f"if type({value}) is not list:", "    raise Unsure")
+            yield from self._list(wire, member, value)
         elif wire.message_type is not None:
             convert = self._conversion(wire, member)
             if convert:
-                yield f"value = {convert}(value)"
-            yield f"part = {_attribute(wire.name)}"
+                yield f"{value} = {convert}({value})"
+            yield f"part = {attribute(wire.name)}"
             yield "part.SetInParent()"
-            yield f"{self._below(wire, member)}(value, part)"
+            yield f"{self._below(wire, member)}({value}, part)"
         else:
-            yield _assignment(wire.name, self._one(wire, member, "value"))
+            yield assignment(wire.name, self._one(wire, member, value))
 
-    def _list(self, wire: FieldDescriptor, member: FieldDescriptor | None) -> Iterator[str]:
+    def _list(self, wire: FieldDescriptor, member: FieldDescriptor | None, value: str) -> Iterator[str]:
         if wire.message_type is not None:
             convert = self._conversion(wire, member)
-            yield f"add = {_attribute(wire.name)}.add"
-            yield "for each in value:"
+            yield f"add = {attribute(wire.name)}.add"
+            yield f"for each in {value}:"
             yield f"    {self._below(wire, member)}({f'{convert}(each)' if convert else 'each'}, add())"
             return
         one = self._one(wire, member, "each")
-        of_one_type = None if self._conversion(wire, member) else _ALL.get(_type(wire))
+        of_one_type = None if self._conversion(wire, member) else ALL.get(wire_type(wire))
         if of_one_type:
-            yield f"if not {of_one_type}.issuperset(map(type, value)):"
-            yield f"    value = [{one} for each in value]"
-            yield f"{_attribute(wire.name)}.extend(value)"
+            yield f"if not {of_one_type}.issuperset(map(type, {value})):"
+            yield f"    {value} = [{one} for each in {value}]"
+            yield f"{attribute(wire.name)}.extend({value})"
         else:
-            yield f"{_attribute(wire.name)}.extend([{one} for each in value])"
+            yield f"{attribute(wire.name)}.extend([{one} for each in {value}])"
 
-    def _map(self, wire: FieldDescriptor, member: FieldDescriptor | None) -> Iterator[str]:
+    def _map(self, wire: FieldDescriptor, member: FieldDescriptor | None, value: str) -> Iterator[str]:
         self.has_maps = True
         assert wire.message_type is not None  # noqa: S101 - a map is a message of its entries
         entry = wire.message_type.fields_by_name
         inner = None if member is None or member.message_type is None else member.message_type.fields_by_name["value"]
-        key = {_STR: "key", _INT: "key_of_integers(key)", _BOOL: "KEY_OF_BOOLS[key]"}[_type(entry["key"])]
-        yield from ("if type(value) is not dict:", "    raise Unsure")
-        yield f"entries = {_attribute(wire.name)}"
-        yield "for key, each in value.items():"
+        key = {STR: "key", INT: "key_of_integers(key)", BOOL: "KEY_OF_BOOLS[key]"}[wire_type(entry["key"])]
+        yield from (f"if type({value}) is not dict:", "    raise Unsure")
+        yield f"entries = {attribute(wire.name)}"
+        yield f"for key, each in {value}.items():"
         if entry["value"].message_type is not None:
             convert = self._conversion(entry["value"], inner)
             below = self._below(entry["value"], inner)
@@ -204,7 +240,7 @@ class _Writing:
     def _one(self, wire: FieldDescriptor, member: FieldDescriptor | None, name: str) -> str:
         """The expression for one value that is no message."""
         convert = self._conversion(wire, member)
-        return f"{convert}({name})" if convert else _ONE[_type(wire)].format(name)
+        return f"{convert}({name})" if convert else ONE[wire_type(wire)].format(name)
 
     def _below(self, wire: FieldDescriptor, member: FieldDescriptor | None) -> str:
         assert wire.message_type is not None  # noqa: S101 - the caller's condition, said to the type checker
@@ -216,7 +252,7 @@ class _Writing:
         bound = binding(member) if member is not None and not is_map(wire) else None
         if bound is None or member is None or bound.convert is None:
             return ""
-        name = f"to_{self._suffix(_conversion_name(member, bound))}"
+        name = f"to_{self._suffix(conversion_name(member, bound))}"
         if name not in self.names:
             unit = field_options(member).time_unit
             enum = member.enum_type
@@ -235,55 +271,3 @@ class _Writing:
                 suffix = f"{wanted}_{count}"
             self.suffixes[full_name] = suffix
         return self.suffixes[full_name]
-
-
-def keys_of(message: Descriptor, wire: Descriptor) -> frozenset[str]:
-    """Keys that need no look: the names of the fields on the wire, and every spelling of those that are left out."""
-    left_out = [each for each in message.fields if each.number not in wire.fields_by_number]
-    return frozenset(each.name for each in wire.fields) | {key for f in left_out for key in (f.name, f.json_name)}
-
-
-def _aliases(message: Descriptor, wire: Descriptor) -> dict[str, str]:
-    """Other keys of a field, with its name.
-
-    Raises:
-        NoPlan: a key could mean two things.
-    """
-    owners: dict[str, str] = {}
-    for each in message.fields:
-        for key in {each.name, each.json_name}:
-            if owners.setdefault(key, each.name) != each.name:
-                raise NoPlan(f"{message.full_name}: the key {key} could mean two fields")
-    for oneof in wire.oneofs:
-        if oneof.name in owners:
-            raise NoPlan(f"{message.full_name}: the oneof {oneof.name} is called as a field's key is")
-    for each in wire.fields:
-        if hasattr(Message, each.name):
-            raise NoPlan(f"{message.full_name}: the field {each.name} hides a method of messages")
-        if each.enum_type is not None and each.enum_type.full_name == _NULL:
-            raise NoPlan(f"{message.full_name}: null is a value of the field {each.name}")
-    return {key: name for key, name in owners.items() if key != name}
-
-
-def _conversion_name(member: FieldDescriptor, bound: Binding) -> str:
-    if member.enum_type is not None:
-        return f"enum {member.enum_type.full_name}"
-    options = field_options(member)
-    words = (bound.type.lower(), options.time_unit.lower(), options.json_text.lower())
-    return " ".join(word for word in words if word)
-
-
-def _type(wire: FieldDescriptor) -> str:
-    return _TYPES[wire.cpp_type]
-
-
-def _taken(oneof: str) -> str:
-    return f"taken_{oneof}"
-
-
-def _attribute(name: str) -> str:
-    return f"getattr(message, {name!r})" if keyword.iskeyword(name) else f"message.{name}"
-
-
-def _assignment(name: str, value: str) -> str:
-    return f"setattr(message, {name!r}, {value})" if keyword.iskeyword(name) else f"message.{name} = {value}"

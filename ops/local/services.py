@@ -152,7 +152,8 @@ class FirestoreEmulator(Service):
         if executable is None or jar is None:
             raise ServiceError(self.available() or "the Firestore emulator is gone")
         # The first two make it start sooner; English because the emulator reads its own messages.
-        flags = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", f"-Xmx{self._heap_mb}m", "-Duser.language=en"]
+        quick = [] if self._heap_mb > 512 else ["-XX:TieredStopAtLevel=1"]
+        flags = [*quick, "-XX:+UseSerialGC", f"-Xmx{self._heap_mb}m", "-Duser.language=en"]
         # The clients of servers pass the rules as the emulator's owner; whoever comes without a token meets them.
         where = ["--host", HOST, "--port", str(self.ports[0]), "--rules", str(RULES)]
         return [executable, *flags, "-cp", str(jar), firestore_emulator.MAIN_CLASS, *where]

@@ -31,15 +31,22 @@ MESSAGES: dict[str, type[Message]] = {
 }
 
 
-def both(message: type[Message]) -> tuple[FastEncoder, Encoder]:
-    return FastEncoder(message), Encoder(message)
+Encoders = tuple[FastEncoder, FastEncoder, Encoder]
+EVERY = 10**9
 
 
-def compare(encoders: tuple[FastEncoder, Encoder], record: object) -> bytes | Rejection:
-    fast, reference = encoders
+def both(message: type[Message]) -> Encoders:
+    """Return the encoder as runs have it, one that writes a plan for each order of keys at once, and the reference."""
+    return FastEncoder(message), FastEncoder(message, alike=1, most=EVERY), Encoder(message)
+
+
+def compare(encoders: Encoders, record: object) -> bytes | Rejection:
+    fast, ordered, reference = encoders
     row = fast.encode(record)
     assert row == reference.encode(record), record
     assert fast.unknown_fields == reference.unknown_fields, record
+    assert ordered.encode(record) == row, record
+    assert ordered.unknown_fields == reference.unknown_fields, record
     return row
 
 

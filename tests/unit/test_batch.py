@@ -17,6 +17,7 @@ from ingestor.batch import (
     batch_id,
     cut,
     fill,
+    framed,
     metadata_prefix,
     row_digest,
 )
@@ -116,28 +117,36 @@ ROW, START = row_digest(b"row"), Position("c", 3)
 @pytest.mark.parametrize(
     "other",
     [
-        ("q", "0", 0, START, [(b"row", ROW)]),
-        ("p", "1", 0, START, [(b"row", ROW)]),
-        ("p", "0", 1, START, [(b"row", ROW)]),
-        ("p", "0", 0, Position("c", 4), [(b"row", ROW)]),
-        ("p", "0", 0, Position("d", 3), [(b"row", ROW)]),
-        ("p", "0", 0, Position(None, 3), [(b"row", ROW)]),
-        ("p", "0", 0, START, [(b"rejected", ROW)]),
-        ("p", "0", 0, START, [(b"row", ROW), (b"row", ROW)]),
-        ("p", "0", 0, START, []),
-        ("p0", "", 0, START, [(b"row", ROW)]),
+        ("q", "0", 0, START, framed([ROW], {})),
+        ("p", "1", 0, START, framed([ROW], {})),
+        ("p", "0", 1, START, framed([ROW], {})),
+        ("p", "0", 0, Position("c", 4), framed([ROW], {})),
+        ("p", "0", 0, Position("d", 3), framed([ROW], {})),
+        ("p", "0", 0, Position(None, 3), framed([ROW], {})),
+        ("p", "0", 0, START, framed([], {0: ROW})),
+        ("p", "0", 0, START, framed([ROW, ROW], {})),
+        ("p", "0", 0, START, b""),
+        ("p0", "", 0, START, framed([ROW], {})),
     ],
 )
 def test_everything_that_makes_a_batch_what_it_is_makes_its_id(other: tuple[Any, ...]) -> None:
-    assert batch_id(*other) != batch_id("p", "0", 0, START, [(b"row", ROW)])
+    assert batch_id(*other) != batch_id("p", "0", 0, START, framed([ROW], {}))
+
+
+def test_rows_and_rejected_records_are_framed_in_source_order() -> None:
+    one, two, bad = (row_digest(each) for each in (b"1", b"2", b"3"))
+    whole = framed([one], {}) + framed([], {0: bad}) + framed([two], {})
+    assert framed([one, two], {1: bad}) == whole
+    assert framed([one, two], {0: bad}) == framed([], {0: bad}) + framed([one, two], {})
+    assert framed([one, two], {}) == framed([one], {}) + framed([two], {})
 
 
 def test_the_first_page_and_a_page_with_an_empty_cursor_differ() -> None:
-    assert batch_id("p", "0", 0, Position(None), []) != batch_id("p", "0", 0, Position(""), [])
+    assert batch_id("p", "0", 0, Position(None), b"") != batch_id("p", "0", 0, Position(""), b"")
 
 
 def test_the_id_of_a_batch_never_changes_between_versions() -> None:
-    digests = [(b"row", row_digest(b"row")), (b"rejected", record_digest({"b": 1, "a": [None]}))]
+    digests = framed([row_digest(b"row")], {1: record_digest({"b": 1, "a": [None]})})
     assert batch_id("flights", "0", 7, Position("cursor", 42), digests) == "1fc756cfcdc32ab057b749b5056ddea0"
 
 

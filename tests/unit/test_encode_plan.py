@@ -11,7 +11,8 @@ from ingestor_protos import flights_pb2
 from bench.shapes import SHAPES
 from ingestor.encode import MAX_ROW_BYTES, Encoder, Rejection
 from ingestor.encode_fast import FastEncoder, source_of
-from ingestor.encode_plan import NoPlan, plan_of
+from ingestor.encode_fields import NoPlan
+from ingestor.encode_plan import plan_of
 from ingestor.errors import SchemaMismatch
 from ingestor.messages import descriptor_of
 from tests.odd_records import Maker
@@ -48,6 +49,74 @@ def test_other_spellings_and_unknown_fields_stay_on_the_quick_way(name: str, rec
     encoder = FastEncoder(message)
     assert encoder.encode(record) == Encoder(message).encode(record)
     assert encoder.left_to_reference == 0
+
+
+FLIGHTS: list[dict[str, Any]] = [{"flight": number, "carrier": "UA", "dep_time": None} for number in range(10)]
+ORDER = ("flight", "carrier", "dep_time")
+
+
+def test_an_order_of_keys_that_comes_often_gets_a_plan_of_its_own_with_the_same_rows() -> None:
+    encoder, reference = FastEncoder(flights_pb2.Flight, alike=3), Encoder(flights_pb2.Flight)
+    for number, record in enumerate(FLIGHTS):
+        assert encoder.known_orders == ((ORDER,) if number >= 3 else ())
+        assert encoder.encode(record) == reference.encode(record)
+        other = {name: record[name] for name in reversed(ORDER)} if number < 2 else {"carrier": "UA", f"x{number}": 1}
+        assert encoder.encode(other) == reference.encode(other)
+    assert encoder.left_to_reference == 0
+    assert len(encoder.unknown_fields) == 8
+
+
+def test_a_value_that_is_not_right_is_left_to_the_reference_by_the_plan_of_an_order_too() -> None:
+    encoder, reference = FastEncoder(flights_pb2.Flight, alike=1), Encoder(flights_pb2.Flight)
+    values: list[Any] = [1, True, 1.0, 1.5, "1", "x", [], {}, 2**80, None]
+    for value in values:
+        record = {"flight": value, "carrier": "UA", "dep_time": 5}
+        assert encoder.encode(record) == reference.encode(record)
+    assert encoder.known_orders == (ORDER,)
+
+
+@pytest.mark.parametrize(
+    "record", [{"dep_time": 5, "depTime": 5}, {"depTime": 5, "dep_time": None}, {"[a.b]": 1}, {"\ud800": 1}]
+)
+def test_keys_with_another_meaning_or_a_field_twice_keep_the_general_plan(record: dict[str, Any]) -> None:
+    encoder, reference = FastEncoder(flights_pb2.Flight, alike=1), Encoder(flights_pb2.Flight)
+    for _ in range(3):
+        assert encoder.encode(record) == reference.encode(record)
+        assert encoder.unknown_fields == reference.unknown_fields
+    with pytest.raises(NoPlan, match="key"):
+        plan_of(descriptor_of(flights_pb2.Flight), tuple(record))
+
+
+def test_fields_that_the_message_lacks_are_counted_by_the_plan_of_an_order() -> None:
+    encoder = FastEncoder(flights_pb2.Flight, alike=1)
+    rows = {encoder.encode({"extra": number, "": None, "depTime": 5}) for number in range(5)}
+    assert rows == {Encoder(flights_pb2.Flight).encode({"dep_time": 5})}
+    assert dict(encoder.unknown_fields) == {"extra": 5, "": 5}
+    assert encoder.left_to_reference == 0
+
+
+def test_a_required_field_that_an_order_lacks_keeps_the_general_plan() -> None:
+    encoder, reference = FastEncoder(sample("legacy.Event"), alike=1), Encoder(sample("legacy.Event"))
+    rows = [encoder.encode({}) for _ in range(3)]
+    assert rows == [reference.encode({})] * 3
+    assert isinstance(rows[0], Rejection)
+    with pytest.raises(NoPlan, match="required"):
+        plan_of(described("legacy.Event"), ())
+
+
+def test_only_few_orders_have_plans_and_only_few_and_short_ones_are_counted() -> None:
+    encoder = FastEncoder(flights_pb2.Flight, alike=2, most=2)
+    names = [each.name for each in flights_pb2.Flight.DESCRIPTOR.fields]
+    for first in range(4):
+        for _ in range(3):
+            encoder.encode(dict.fromkeys(names[first:]))
+    assert encoder.known_orders == (tuple(names), tuple(names[1:]))
+    many = FastEncoder(flights_pb2.Flight, alike=2)
+    for _ in range(3):
+        many.encode({f"y{number}": 1 for number in range(200)})
+        for number in range(100):
+            many.encode({f"x{number}": 1})
+    assert many.known_orders == tuple((f"x{number}",) for number in range(8))
 
 
 def test_a_record_is_not_changed_when_its_keys_are_renamed() -> None:
