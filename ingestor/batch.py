@@ -9,7 +9,8 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import islice
+from itertools import islice, repeat
+from typing import cast
 
 from ingestor.decode import canonical_json
 from ingestor.descriptor import METADATA_FIELDS
@@ -181,15 +182,18 @@ def framed(rows: Sequence[bytes], rejected: Mapping[int, bytes]) -> bytes:
 def cut(pipeline: str, lane: str, epoch: int, draft: Draft, ingest_time_us: int) -> Batch:
     """Close the draft: give it its id and its rows their metadata columns."""
     outcomes, sha256 = draft.outcomes, hashlib.sha256
-    rejected = {item.index: item for item in outcomes if isinstance(item, RejectedRecord)}
-    sent = [item for item in outcomes if isinstance(item, bytes)]
-    indexes = [index for index in range(len(outcomes)) if index not in rejected] if rejected else range(len(outcomes))
+    sent, rejected = cast("tuple[bytes, ...]", outcomes), dict[int, RejectedRecord]()
+    indexes: Sequence[int] = range(len(outcomes))
+    if RejectedRecord in map(type, outcomes):
+        rejected = {item.index: item for item in outcomes if isinstance(item, RejectedRecord)}
+        sent = tuple(item for item in outcomes if isinstance(item, bytes))
+        indexes = [index for index in indexes if index not in rejected]
     digests = [sha256(row).digest()[:DIGEST_SIZE] for row in sent]  # `row_digest`, without a call for each
     of_rejected = {index: record_digest(item.record) for index, item in rejected.items()}
     identity = batch_id(pipeline, lane, epoch, draft.start, framed(digests, of_rejected))
     prefix, varints = metadata_prefix(identity, ingest_time_us), _varints(len(outcomes))
     places = map(varints.__getitem__, indexes) if rejected else varints
-    rows = tuple([row + prefix + place for row, place in zip(sent, places, strict=False)])
+    rows = tuple(map(b"".join, zip(sent, repeat(prefix), places, strict=False)))
     attempted = BatchAttempted(
         batch_id=identity,
         epoch=epoch,

@@ -5,7 +5,7 @@ no state. Each is a class in `paging_links`, `paging_places` or `paging_marks` a
 keeps the little that a run must remember.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Protocol
@@ -90,6 +90,27 @@ class Paging(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What is kept of a page to compare the next one with, without keeping its records where they can be had again."""
+
+    cursor: str | None
+    count: int
+    first: JsonValue
+    records: Callable[[], Sequence[JsonValue]]
+
+    @classmethod
+    def of(cls, page: Page) -> "_Before":
+        kept = page.records
+        first = kept[0] if kept else None
+        return cls(page.cursor, len(kept), first, page.reread or (lambda: kept))
+
+    def is_like(self, page: Page) -> bool:
+        """Whether the page has the same records; most differ in the first already."""
+        is_candidate = (len(page.records), page.records[0]) == (self.count, self.first)
+        return is_candidate and list(page.records) == list(self.records())
+
+
 class CursorGuard:
     """Finds a cursor that was already fetched in this run, which would read the same pages for ever.
 
@@ -99,7 +120,7 @@ class CursorGuard:
     def __init__(self, capacity: int = GUARDED_CURSORS) -> None:
         self._capacity = capacity
         self._seen: dict[bytes, None] = {}
-        self._before: Page | None = None
+        self._before: _Before | None = None
 
     def add(self, cursor: str | None) -> None:
         """Remember a cursor whose page was fetched; the first page's absent cursor is remembered too."""
@@ -114,12 +135,11 @@ class CursorGuard:
         Raises:
             BadCursor: it is; records that are all alike say nothing.
         """
-        before, self._before = self._before, page
+        before, self._before = self._before, _Before.of(page)
         overlaps = page.trail is not None and not page.trail.counts
-        if overlaps or before is None or before.cursor == page.cursor:
+        if overlaps or before is None or before.cursor == page.cursor or not page.records:
             return
-        records = list(page.records)
-        if records == list(before.records) and any(record != records[0] for record in records[-1:]):
+        if page.records[-1] != page.records[0] and before.is_like(page):
             raise BadCursor(
                 f"the page at {shown_cursor(page.cursor)} is the same as the one before it: check SOURCE_CURSOR_PARAM, "
                 "the source seems to ignore it, and caches on the way"

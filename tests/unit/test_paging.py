@@ -1,3 +1,5 @@
+import weakref
+
 import pytest
 
 from ingestor.decode import Undecodable
@@ -149,6 +151,20 @@ def test_the_guard_finds_a_page_that_comes_twice_unless_its_records_are_all_alik
             guard.check_page(Page("b", "c", second))
     else:
         guard.check_page(Page("b", "c", second))
+
+
+class Records(list[int]):
+    """A list that tells when it is gone."""
+
+
+def test_the_guard_reads_a_page_again_instead_of_keeping_its_records() -> None:
+    guard, first = CursorGuard(), Records([1, 2])
+    gone = weakref.ref(first)
+    guard.check_page(Page("a", "b", first, reread=lambda: [1, 2]))
+    del first
+    assert gone() is None
+    with pytest.raises(BadCursor, match="same as the one before"):
+        guard.check_page(Page("b", "c", [1, 2]))
 
 
 @pytest.mark.parametrize(
