@@ -10,7 +10,7 @@ import click
 
 from ingestor.config import Config
 from ingestor.errors import IngestorError
-from ingestor.lean import calm_collector
+from ingestor.lean import calm_collector, take_short_turns
 from state.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def executed(  # noqa: PLR0913 - what a run is told
             work = builder.build(takeover=takeover, observe=show)
             _stop_on_signals(work.stop)
             calm_collector()
+            take_short_turns()
             result = work.execute()
     except (IngestorError, LedgerError) as error:  # it could not begin; who reads the last line is told so there
         if as_json:
