@@ -13,8 +13,9 @@ YOUNG_OBJECTS = 100_000
 are never garbage in cycles."""
 TURN_S = 0.001
 """How long a thread keeps the interpreter that another one waits for; Python's is 0.005. A page's thread needs it after
-each read from its connection, and the loop, which encodes, has it: of 9.4 s with pages of 5,000 from memory the loop had
-no page to encode for 1.2 s, with this for 0.2 s (2026-11-26, two cores; 0.5 ms is no better)."""
+each read from its connection, while the loop, which encodes, has it. Of 9.4 s with pages of 5,000 from memory the loop
+waited for pages 1.2 s, with this 0.2 s; half of it gives no more (2026-11-26, two cores).
+"""
 
 
 @contextmanager
