@@ -111,12 +111,12 @@ def test_only_few_orders_have_plans_and_only_few_and_short_ones_are_counted() ->
         for _ in range(3):
             encoder.encode(dict.fromkeys(names[first:]))
     assert encoder.known_orders == (tuple(names), tuple(names[1:]))
-    many = FastEncoder(flights_pb2.Flight, alike=2)
+    many = FastEncoder(flights_pb2.Flight, alike=2, most=1_000)
     for _ in range(3):
         many.encode({f"y{number}": 1 for number in range(200)})
         for number in range(100):
             many.encode({f"x{number}": 1})
-    assert many.known_orders == tuple((f"x{number}",) for number in range(8))
+    assert many.known_orders == tuple((f"x{number}",) for number in range(64))
 
 
 def test_a_record_is_not_changed_when_its_keys_are_renamed() -> None:
