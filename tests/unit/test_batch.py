@@ -111,6 +111,11 @@ def test_rejected_records_keep_their_index_and_count_into_the_cut() -> None:
     assert [b.attempted.rows for b in made] == [2, 0]
 
 
+def test_rejected_records_weigh_what_their_originals_do() -> None:
+    made = batches_of(pages_of(["bad"] * 5, 10), Limits(100, 2 * len(b'"bad"')))
+    assert [len(batch.rejected) for batch in made] == [2, 2, 1]
+
+
 ROW, START = row_digest(b"row"), Position("c", 3)
 
 

@@ -159,12 +159,20 @@ class Records(list[int]):
 
 def test_the_guard_reads_a_page_again_instead_of_keeping_its_records() -> None:
     guard, first = CursorGuard(), Records([1, 2])
-    gone = weakref.ref(first)
-    guard.check_page(Page("a", "b", first, reread=lambda: [1, 2]))
+    gone, read = weakref.ref(first), list[str]()
+
+    def reread() -> list[int]:
+        read.append("a")
+        return [1, 2]
+
+    guard.check_page(Page("a", "b", first, reread=reread))
     del first
     assert gone() is None
+    guard.check_page(Page("b", "c", [3, 2], reread=lambda: [3, 2]))
+    assert not read, "the first records differ"
+    guard.check_page(Page("c", "d", [1, 2], reread=lambda: [1, 2]))
     with pytest.raises(BadCursor, match="same as the one before"):
-        guard.check_page(Page("b", "c", [1, 2]))
+        guard.check_page(Page("d", "e", [1, 2]))
 
 
 @pytest.mark.parametrize(
