@@ -97,11 +97,16 @@ def schema_record(file: Path) -> None:
 
 @schema.command("encoder")
 @click.option("--message", help="Full name of the message; MESSAGE_TYPE by default. Needs no configuration.")
-def schema_encoder(message: str | None) -> None:
-    """Print the generated code that turns the message's records into rows."""
+@click.option("--keys", help="A record's keys in their order, separated by commas: the code for such records alone.")
+def schema_encoder(message: str | None, keys: str | None) -> None:
+    """Print the generated code that turns the message's records into rows.
+
+    Runs write it once more for each order of keys that comes often; --keys prints that.
+    """
     from ingestor.encode_fast import source_of  # noqa: PLC0415 - likewise
 
-    click.echo(source_of(_message(message or load().message_type)), nl=False)
+    order = tuple(keys.split(",")) if keys else None
+    click.echo(source_of(_message(message or load().message_type), order), nl=False)
 
 
 def _message(name: str) -> "Descriptor":

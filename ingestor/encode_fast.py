@@ -27,8 +27,8 @@ _ORDERS_COUNTED = 64
 """Orders of keys that are counted at once; none has many more keys than the message has fields."""
 
 
-def source_of(message: Descriptor) -> str:
-    """Return the source of the message's plan, or a comment on why it has none.
+def source_of(message: Descriptor, order: tuple[str, ...] | None = None) -> str:
+    """Return the source of the message's plan, or of that for an order of keys, or a comment on why there is none.
 
     Raises:
         SchemaMismatch: the message can't be a table.
@@ -36,9 +36,13 @@ def source_of(message: Descriptor) -> str:
     for _ in walk(message):
         pass
     try:
-        return plan_of(message).source
+        general = plan_of(message).source
     except NoPlan as error:
         return f"# No plan, the reference encoder takes every record: {error}\n"
+    try:
+        return plan_of(message, order).source if order else general
+    except NoPlan as error:
+        return f"# No plan for these keys, the general one takes such records: {error}\n"
 
 
 class FastEncoder:

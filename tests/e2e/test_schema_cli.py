@@ -116,8 +116,16 @@ def test_warnings_go_beside_the_verdict_and_change_no_exit_code(tmp_path: Path) 
 def test_the_generated_encoder_can_be_read() -> None:
     shown = offline("encoder", "--message", "flights.Flight")
     assert shown.returncode == 0, shown.stderr
-    assert "message.dep_time = value if type(value) is int else whole(value)" in shown.stdout
+    assert "    if type(value) is int:\n        message.dep_time = value\n" in shown.stdout
+    assert "    elif value is not None:\n        message.dep_time = whole(value)\n" in shown.stdout
     assert "message.time_hour = to_timestamp(value)" in shown.stdout
+    ordered = offline("encoder", "--message", "flights.Flight", "--keys", "flight,new_upstream,depTime")
+    assert "    value_0, value_1, value_2, = record.values()\n" in ordered.stdout
+    assert "        message.dep_time = value_2\n" in ordered.stdout
+    assert "value_1" not in ordered.stdout.replace("value_0, value_1,", "")
+    assert "get(" not in ordered.stdout
+    twice = offline("encoder", "--message", "flights.Flight", "--keys", "depTime,dep_time")
+    assert twice.stdout.startswith("# No plan for these keys, the general one takes such records: ")
     unknown = offline("encoder", "--message", "flights.Nothing")
     assert unknown.returncode == 2
     assert "MESSAGE_TYPE 'flights.Nothing' is no message" in unknown.stderr
