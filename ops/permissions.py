@@ -60,11 +60,17 @@ CALLS: Final = (
         "replays, repairs, names that are taken",
     ),
     Call("ingestor/secret_manager.py", "access_secret_version", _ACCESS, (RUN,), "the source's credential"),
-    Call("state/firestore.py", "create", (f"{_ENTITIES}.create",), _BOTH, "journal entries, snapshots, skips"),
+    Call("state/firestore.py", "create", (f"{_ENTITIES}.create",), _BOTH, "snapshots, skips"),
     Call(
         "state/firestore.py", "update", (f"{_ENTITIES}.update",), _BOTH, "snapshots and index documents, under a token"
     ),
-    Call("state/firestore.py", "set", (f"{_ENTITIES}.create", f"{_ENTITIES}.update"), _BOTH, "index documents, merged"),
+    Call(
+        "state/firestore_writes.py",
+        "update",
+        (f"{_ENTITIES}.create", f"{_ENTITIES}.update"),
+        _BOTH,
+        "journal entries, and index documents merged",
+    ),
     Call("state/firestore.py", "commit", (), _BOTH, "the writes above, at once"),
     Call("state/firestore.py", "get", (f"{_ENTITIES}.get",), _BOTH, "one document"),
     Call("state/firestore.py", "stream", (f"{_ENTITIES}.get", f"{_ENTITIES}.list"), _BOTH, "queries"),
