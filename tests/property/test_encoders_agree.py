@@ -84,18 +84,31 @@ JSON = st.recursive(
 )
 
 
-@pytest.mark.parametrize("name", ["shop.Order", "annotated.Every", "legacy.Event"])
-def test_whatever_hypothesis_makes_is_taken_alike(name: str) -> None:
+ASKED = ("flights.Flight", "bench.shapes.wide", "shop.Order", "shop.Scalars", "annotated.Every", "legacy.Event")
+
+
+def agree_on_whatever_hypothesis_makes(name: str, examples: int) -> None:
     encoders = both(MESSAGES[name])
     fields = descriptor_of(MESSAGES[name]).fields
     keys = st.sampled_from([*(f.name for f in fields), *(f.json_name for f in fields), *STRANGE_KEYS])
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=examples, deadline=None)
     @given(st.dictionaries(keys, JSON, max_size=6) | JSON)
     def check(record: Any) -> None:
         compare(encoders, record)
 
     check()
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_whatever_hypothesis_makes_is_taken_alike(name: str) -> None:
+    agree_on_whatever_hypothesis_makes(name, 60)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ASKED)
+def test_a_hundred_thousand_things_that_hypothesis_makes_are_taken_alike(name: str) -> None:
+    agree_on_whatever_hypothesis_makes(name, 17_000)
 
 
 def test_the_records_that_are_made_up_are_rows_and_rejections_and_take_both_ways() -> None:
