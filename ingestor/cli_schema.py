@@ -105,7 +105,7 @@ def schema_encoder(message: str | None, keys: str | None) -> None:
     """
     from ingestor.encode_fast import source_of  # noqa: PLC0415 - likewise
 
-    order = tuple(keys.split(",")) if keys else None
+    order = tuple(key.strip() for key in keys.split(",")) if keys else None
     click.echo(source_of(_message(message or load().message_type), order), nl=False)
 
 

@@ -6,25 +6,24 @@ record with the same keys in the same order: for an order that comes often a pla
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, KeysView, Mapping
 from typing import Any, cast
 
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
+from ingestor.convert import Convert
 from ingestor.descriptor import walk
 from ingestor.encode import MAX_ROW_BYTES, Encoder, Rejection
 from ingestor.encode_fields import NoPlan, is_only_unknown
 from ingestor.encode_plan import plan_of
 from ingestor.encode_values import Unsure
 from ingestor.messages import descriptor_of
-from ingestor.unknown import MAX_NAMES, UnknownFields
+from ingestor.unknown import MAX_NAME, MAX_NAMES, UnknownFields
 
 _Plan = Callable[[object], bytes | None]
-_NO_ORDER = ("",)
-"""Of what has no keys; no field is called so."""
 _ORDERS_COUNTED = 64
-"""Orders of keys that are counted at once; none has many more keys than the message has fields."""
+"""Orders of keys that are counted at once; with one more the counting begins anew."""
 
 
 def source_of(message: Descriptor, order: tuple[str, ...] | None = None) -> str:
@@ -46,7 +45,8 @@ def source_of(message: Descriptor, order: tuple[str, ...] | None = None) -> str:
 
 
 class FastEncoder:
-    """Encodes records of one message type. Between records it only remembers which unknown fields it met.
+    """Encodes records of one message type. Between records it remembers which unknown fields it met, how often an order
+    of keys came, what its conversions made of the last texts, and the plans of few orders: nothing that changes a row.
 
     Attributes:
         unknown_fields: as `Encoder.unknown_fields`.
@@ -66,16 +66,20 @@ class FastEncoder:
         self.left_to_reference = 0
         self._strange: list[bool] = []
         self._alike, self._most, self._widest = alike, most, len(self._message.fields) + MAX_NAMES
+        self._conversions = dict[str, Convert]()
         self._plan = self._compiled() or (lambda _: None)
         self._of_order = dict[tuple[str, ...], _Plan]()
-        self._met = Counter[tuple[str, ...]]()
+        self._met = Counter[int]()
 
     def encode(self, record: object) -> bytes | Rejection:
         """Return the serialized row, or why there is none. Never raises for anything a JSON decoder can yield."""
         strange = self._strange
         try:
-            order = tuple(record) if type(record) is dict else _NO_ORDER
-            row = (self._of_order.get(order) or self._plan_for(order))(record)
+            if type(record) is dict:
+                order = tuple(record)
+                row = (self._of_order.get(order) or self._plan_for(order))(record)
+            else:
+                row = None
         except MemoryError:
             raise
         except Exception:  # noqa: BLE001 - whatever it is, the reference says what it means
@@ -90,27 +94,36 @@ class FastEncoder:
         return row
 
     @property
-    def known_orders(self) -> tuple[tuple[str, ...], ...]:
+    def known_orders(self) -> KeysView[tuple[str, ...]]:
         """The orders of keys that have plans of their own, or are known to need the general one."""
-        return tuple(self._of_order)
+        return self._of_order.keys()
 
     def _plan_for(self, order: tuple[str, ...]) -> _Plan:
-        """Return the plan for an order that has none of its own, which it gets when it came often enough."""
-        met = self._met
-        is_countable = len(order) <= self._widest and (order in met or len(met) < _ORDERS_COUNTED)
-        if is_countable and len(self._of_order) < self._most:
-            met[order] += 1
-            if met[order] >= self._alike:
-                self._of_order[order] = self._compiled(order) or self._plan
-        return self._of_order.get(order, self._plan)
+        """Return the plan for an order that has none of its own yet, which it gets when it came often enough.
+
+        Orders are counted by their hash, so that a source's keys are not kept; one that is taken for another has its
+        plan sooner.
+        """
+        if len(self._of_order) >= self._most or len(order) > self._widest:
+            return self._plan
+        met, key = self._met, hash(order)
+        met[key] += 1
+        if met[key] < self._alike:
+            if len(met) > _ORDERS_COUNTED:
+                met.clear()
+            return self._plan
+        if max(map(len, order), default=0) > MAX_NAME:
+            return self._plan
+        self._of_order[order] = self._compiled(order) or self._plan
+        return self._of_order[order]
 
     def _compiled(self, order: tuple[str, ...] | None = None) -> _Plan | None:
         try:
-            plan = plan_of(self._message, order)
+            plan = plan_of(self._message, order, self._conversions)
         except NoPlan:
             return None
         namespace = {**plan.names, "Row": plan.row, "tidied": self._tidied, "strange": self._strange}
-        exec(compile(plan.source, f"<encoder plan of {self._message.full_name}>", "exec"), namespace)  # noqa: S102 - written by ingestor.encode_plan from a descriptor and its keys, nothing else
+        exec(compile(plan.source, f"<encoder plan of {self._message.full_name}>", "exec"), namespace)  # noqa: S102 - written by ingestor.encode_plan from a descriptor; of a record's keys only their places enter it
         return cast("_Plan", namespace["encode"])
 
     def _tidied(self, record: dict[str, Any], keys: frozenset[str], aliases: Mapping[str, str]) -> dict[str, Any]:

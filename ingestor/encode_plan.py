@@ -29,6 +29,7 @@ from google.protobuf.message import Message
 
 from ingestor import encode_values as quick
 from ingestor.binding import binding, is_map
+from ingestor.convert import Convert
 from ingestor.encode_fields import (
     ALL,
     BOOL,
@@ -61,18 +62,21 @@ class Plan:
     row: type[Message]
 
 
-def plan_of(message: Descriptor, order: tuple[str, ...] | None = None) -> Plan:
+def plan_of(
+    message: Descriptor, order: tuple[str, ...] | None = None, conversions: dict[str, Convert] | None = None
+) -> Plan:
     """Write the plan of a message that can be a table.
 
     Args:
         message: the user's message.
         order: the keys of every record that the plan will be given, in their order; None: any record.
+        conversions: those of earlier plans, which remember what they converted, to use again; new ones are added.
 
     Raises:
         NoPlan: the message has something that only the reference encoder knows, or the order a key that is no field's
             or a field twice; says what.
     """
-    writing, wire = _Writing(), wire_message(message)
+    writing, wire = _Writing({} if conversions is None else conversions), wire_message(message)
     body = writing.body(message, wire) if order is None else writing.ordered(message, wire, order)
     keyed = "deterministic=True" if writing.has_maps else ""
     lines = [
@@ -105,6 +109,7 @@ def _names() -> dict[str, object]:
 class _Writing:
     """The plan as far as it is written. A level is written after those below it."""
 
+    conversions: dict[str, Convert]
     lines: list[str] = field(default_factory=list)
     names: dict[str, object] = field(default_factory=dict)
     levels: dict[Descriptor, str] = field(default_factory=dict)
@@ -252,13 +257,15 @@ class _Writing:
         bound = binding(member) if member is not None and not is_map(wire) else None
         if bound is None or member is None or bound.convert is None:
             return ""
-        name = f"to_{self._suffix(conversion_name(member, bound))}"
-        if name not in self.names:
+        known_as = conversion_name(member, bound)
+        if known_as not in self.conversions:
             unit = field_options(member).time_unit
             enum = member.enum_type
-            self.names[name] = (
+            self.conversions[known_as] = (
                 quick.quick(bound.type, unit, bound.convert) if enum is None else quick.quick_enum(enum, bound.convert)
             )
+        name = f"to_{self._suffix(known_as)}"
+        self.names[name] = self.conversions[known_as]
         return name
 
     def _suffix(self, full_name: str) -> str:

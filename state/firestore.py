@@ -105,7 +105,7 @@ class FirestoreJournal(FirestoreViews):
         """See `Journal.commit`."""
         batch = self._client.batch()
         entry = self._entry(commit.lane, commit.entry.version)
-        batch._add_write_pbs([created(entry._document_path, _entry_fields(commit))])  # noqa: SLF001 - see there
+        batch._add_write_pbs([created(entry._document_path, _entry_fields(commit))])  # noqa: SLF001 - see state.firestore_writes
         for kind, documents in commit.indexes.items():
             for key, fields in documents.items():
                 self._merge(batch, self._document(kind, key), fields, commit, kind)

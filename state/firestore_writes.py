@@ -14,6 +14,8 @@ from state.journal import Document
 def created(path: str, fields: Document) -> Any:  # noqa: ANN401 - the client has no types
     """Return the write that makes a document and fails where it exists.
 
+    Values are those of `state.journal.Document` and times of whole microseconds; the client takes a few types more.
+
     Args:
         path: the document's full name.
         fields: plain values and times, by names without dots.

@@ -3,6 +3,7 @@
 import random
 import string
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -156,15 +157,18 @@ class Maker:
         member = chance.choice(list(message.fields))
         match chance.randrange(7):
             case 0:
-                record[chance.choice(STRANGE_KEYS)] = chance.choice(ANYTHING)
+                record[chance.choice(STRANGE_KEYS)] = deepcopy(chance.choice(ANYTHING))
             case 1:
-                record[member.json_name] = chance.choice(ANYTHING)
+                record[member.json_name] = deepcopy(chance.choice(ANYTHING))
             case 2:
                 record[member.name] = None
             case 3 if isinstance(record.get(member.name), list):
-                record[member.name] = [*record[member.name], chance.choice(ANYTHING)]
+                record[member.name] = [*record[member.name], deepcopy(chance.choice(ANYTHING))]
             case 4 if isinstance(record.get(member.name), dict):
-                record[member.name] = {**record[member.name], chance.choice(("7", "a", "+1")): chance.choice(ANYTHING)}
+                record[member.name] = {
+                    **record[member.name],
+                    chance.choice(("7", "a", "+1")): deepcopy(chance.choice(ANYTHING)),
+                }
             case 5 if isinstance(record.get(member.name), str) and record[member.name]:
                 text = record[member.name]
                 place = chance.randrange(len(text))
@@ -172,7 +176,7 @@ class Maker:
                     text[:place] + chance.choice("09 -+.:TZ_é\ud800") + text[place + chance.randrange(2) :]
                 )
             case _:
-                record[member.name] = chance.choice(ANYTHING)
+                record[member.name] = deepcopy(chance.choice(ANYTHING))
         return None
 
 

@@ -155,7 +155,8 @@ class FirestoreEmulator(Service):
         executable, jar = firestore_emulator.java(), firestore_emulator.jar()
         if executable is None or jar is None:
             raise ServiceError(self.available() or "the Firestore emulator is gone")
-        # A small one is short-lived and starts sooner so; a large one answers twice as fast once all is compiled.
+        # One collector and one compiler start sooner. A large one is asked often: with both compilers the queries of
+        # 110,000 documents took a half to three quarters of the time (2026-11-26, `python -m bench ops_emulator`).
         compiler = ["-XX:TieredStopAtLevel=1"] if self._heap_mb <= SMALL_HEAP_MB else []
         flags = [*compiler, "-XX:+UseSerialGC", f"-Xmx{self._heap_mb}m"]
         flags.append("-Duser.language=en")  # the emulator reads its own messages

@@ -13,6 +13,7 @@ from bench.shapes import SHAPES
 from ingestor.encode import Encoder, Rejection
 from ingestor.encode_fast import FastEncoder
 from ingestor.messages import descriptor_of
+from ingestor.unknown import MAX_NAME
 from tests.odd_records import ANYTHING, STRANGE_KEYS, Maker, Record
 from tests.protos.samples import sample
 
@@ -47,6 +48,8 @@ def compare(encoders: Encoders, record: object) -> bytes | Rejection:
     assert fast.unknown_fields == reference.unknown_fields, record
     assert ordered.encode(record) == row, record
     assert ordered.unknown_fields == reference.unknown_fields, record
+    if isinstance(record, dict) and max(map(len, record), default=0) <= MAX_NAME:
+        assert tuple(record) in ordered.known_orders
     return row
 
 

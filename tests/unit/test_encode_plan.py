@@ -58,7 +58,7 @@ ORDER = ("flight", "carrier", "dep_time")
 def test_an_order_of_keys_that_comes_often_gets_a_plan_of_its_own_with_the_same_rows() -> None:
     encoder, reference = FastEncoder(flights_pb2.Flight, alike=3), Encoder(flights_pb2.Flight)
     for number, record in enumerate(FLIGHTS):
-        assert encoder.known_orders == ((ORDER,) if number >= 3 else ())
+        assert tuple(encoder.known_orders) == ((ORDER,) if number >= 3 else ())
         assert encoder.encode(record) == reference.encode(record)
         other = {name: record[name] for name in reversed(ORDER)} if number < 2 else {"carrier": "UA", f"x{number}": 1}
         assert encoder.encode(other) == reference.encode(other)
@@ -72,7 +72,7 @@ def test_a_value_that_is_not_right_is_left_to_the_reference_by_the_plan_of_an_or
     for value in values:
         record = {"flight": value, "carrier": "UA", "dep_time": 5}
         assert encoder.encode(record) == reference.encode(record)
-    assert encoder.known_orders == (ORDER,)
+    assert tuple(encoder.known_orders) == (ORDER,)
 
 
 @pytest.mark.parametrize(
@@ -110,13 +110,32 @@ def test_only_few_orders_have_plans_and_only_few_and_short_ones_are_counted() ->
     for first in range(4):
         for _ in range(3):
             encoder.encode(dict.fromkeys(names[first:]))
-    assert encoder.known_orders == (tuple(names), tuple(names[1:]))
+    assert tuple(encoder.known_orders) == (tuple(names), tuple(names[1:]))
     many = FastEncoder(flights_pb2.Flight, alike=2, most=1_000)
     for _ in range(3):
-        many.encode({f"y{number}": 1 for number in range(200)})
         for number in range(100):
             many.encode({f"x{number}": 1})
-    assert many.known_orders == tuple((f"x{number}",) for number in range(64))
+        many.encode({f"y{number}": 1 for number in range(200)})
+        many.encode({"z" * 201: 1})
+        many.encode({"z" * 201: 1})
+    assert not many.known_orders, "a hundred by turns are more than are counted"
+    many.encode({"x0": 1})
+    many.encode({"x0": 1})
+    assert tuple(many.known_orders) == (("x0",),)
+
+
+def test_what_conversions_remember_is_shared_by_all_plans() -> None:
+    conversions = dict[str, Any]()
+    flight = descriptor_of(flights_pb2.Flight)
+    names = [plan_of(flight, order, conversions).names for order in (None, ("time_hour",), ("flight", "time_hour"))]
+    assert len({id(each["to_timestamp"]) for each in names}) == 1
+
+
+def test_what_is_no_object_has_no_order() -> None:
+    encoder = FastEncoder(flights_pb2.Flight, alike=1)
+    for record in ("text", ["flight"], None, 3):
+        encoder.encode(record)
+    assert not encoder.known_orders
 
 
 def test_a_record_is_not_changed_when_its_keys_are_renamed() -> None:
