@@ -10,7 +10,7 @@ import click
 
 from ingestor.config import Config
 from ingestor.errors import IngestorError
-from ingestor.lean import calm_collector, take_short_turns
+from ingestor.lean import tune_for_runs
 from state.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -44,8 +44,7 @@ def executed(  # noqa: PLR0913 - what a run is told
             builder = RunBuilder(config, journal, log, partition=partition, backfill=backfill or FOLLOWS, lane=lane)
             work = builder.build(takeover=takeover, observe=show)
             _stop_on_signals(work.stop)
-            calm_collector()
-            take_short_turns()
+            tune_for_runs()
             result = work.execute()
     except (IngestorError, LedgerError) as error:  # it could not begin; who reads the last line is told so there
         if as_json:

@@ -45,6 +45,7 @@ def calm_collector() -> None:
     gc.set_threshold(YOUNG_OBJECTS)
 
 
-def take_short_turns() -> None:
-    """Let threads that wait for the interpreter have it after `TURN_S`."""
+def tune_for_runs() -> None:
+    """Calm the collector, and let threads that wait for the interpreter have it after `TURN_S`."""
+    calm_collector()
     sys.setswitchinterval(TURN_S)

@@ -22,7 +22,7 @@ from ingestor.callers import FORBIDDEN, Caller, CallerRefused, Callers, Request,
 from ingestor.certificates import CertificatesUnavailable
 from ingestor.config import Config, load
 from ingestor.errors import IngestorError
-from ingestor.lean import calm_collector, take_short_turns
+from ingestor.lean import tune_for_runs
 from ingestor.lognames import LogName
 from ingestor.logs import Log, configure
 from ingestor.problems import problem
@@ -81,8 +81,7 @@ class RunService:
 
     def _execute(self, run: "Run") -> "Result":
         self._runs.add(run)
-        calm_collector()
-        take_short_turns()
+        tune_for_runs()
         try:
             if self._stopped_by is not None:
                 run.stop(self._stopped_by, STOP_GRACE_S)

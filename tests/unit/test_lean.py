@@ -7,7 +7,7 @@ from subprocess import run
 
 import pytest
 
-from ingestor.lean import TURN_S, YOUNG_OBJECTS, calm_collector, take_short_turns, without
+from ingestor.lean import TURN_S, YOUNG_OBJECTS, calm_collector, tune_for_runs, without
 
 
 def test_a_hidden_package_is_not_installed_inside_and_is_again_after() -> None:
@@ -47,7 +47,7 @@ def test_the_collector_looks_rarely() -> None:
 def test_a_thread_that_waits_for_the_interpreter_has_it_soon() -> None:
     before = sys.getswitchinterval()
     try:
-        take_short_turns()
+        tune_for_runs()
         assert sys.getswitchinterval() == pytest.approx(TURN_S)
     finally:
         sys.setswitchinterval(before)

@@ -2,8 +2,11 @@
 
 import io
 import json
+import os
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from subprocess import run
 from typing import Any
 
 import pytest
@@ -14,12 +17,13 @@ from ingestor.bootstrap import open_journal, open_ledger
 from ingestor.callers import Callers
 from ingestor.certificates import Certificates
 from ingestor.errors import ConfigurationError
+from ingestor.lean import TURN_S, YOUNG_OBJECTS
 from ingestor.logs import configure
 from ingestor.triggers import LONGEST_LABEL, trace, trigger
 from ingestor.web import create_app
 from state.events import Paused
 from tests.tokens import AUDIENCE, INVOKER, OPERATOR, Issuer
-from tests.unit.ops.apps import config
+from tests.unit.ops.apps import BASE, config
 
 NO_SUCH_PARTITION = "/run?partition=7"
 """Answers 400 to whoever is let in, and runs nothing."""
@@ -69,7 +73,9 @@ def test_a_partition_that_does_not_exist_is_refused_in_words(
     assert "of 1: they are numbered from 0" in answer.get_json()["detail"]
 
 
-def test_a_partition_is_run_on_the_lane_of_its_number(log: io.StringIO, tmp_path: Path) -> None:
+@pytest.fixture
+def paused(tmp_path: Path) -> dict[str, str]:
+    """Settings of a source of three partitions, lane 2 paused: a run of it reaches nothing and is skipped."""
     settings = {
         "LEDGER": f"sqlite:///{tmp_path / 'ledger.db'}",
         "SOURCE_URL": "http://127.0.0.1:1/{partition}",
@@ -81,9 +87,31 @@ def test_a_partition_is_run_on_the_lane_of_its_number(log: io.StringIO, tmp_path
     lane.open()
     lane.append([Paused(actor="me", reason="a test")], run_id="me")
     journal.close()
-    answer = app_with(log, **settings).test_client().post("/run?partition=2")
+    return settings
+
+
+def test_a_partition_is_run_on_the_lane_of_its_number(log: io.StringIO, paused: dict[str, str]) -> None:
+    answer = app_with(log, **paused).test_client().post("/run?partition=2")
     summary = answer.get_json()
     assert (answer.status_code, summary["status"], summary["lane"]) == (200, "skipped", "2")
+
+
+def test_the_service_tunes_its_process_for_runs(log: io.StringIO, paused: dict[str, str]) -> None:
+    before = sys.getswitchinterval()
+    try:
+        app_with(log, **paused).test_client().post("/run?partition=2")
+        assert sys.getswitchinterval() == pytest.approx(TURN_S)
+    finally:
+        sys.setswitchinterval(before)
+
+
+def test_the_command_tunes_its_process_for_runs(paused: dict[str, str]) -> None:
+    said = "print(gc.get_threshold()[0], round(sys.getswitchinterval(), 6))"
+    code = f"import atexit, gc, sys; atexit.register(lambda: {said}); from ingestor.cli import main; main()"
+    env = {**os.environ, **BASE, **paused}
+    command = [sys.executable, "-c", code, "run", "--quiet", "--partition", "2"]
+    done = run(command, env=env, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.splitlines()[-1] == f"{YOUNG_OBJECTS} {TURN_S}"
 
 
 def test_health_is_for_everybody_and_tells_nothing(client: FlaskClient) -> None:
