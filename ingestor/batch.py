@@ -6,7 +6,7 @@ function of everything that makes a batch what it is, so equal ids mean equal ro
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice, repeat
@@ -110,6 +110,12 @@ def row_digest(row: bytes) -> bytes:
     return hashlib.sha256(row).digest()[:DIGEST_SIZE]
 
 
+def row_digests(rows: Iterable[bytes]) -> list[bytes]:
+    """Return `row_digest` of each row, without a call for each."""
+    sha256 = hashlib.sha256
+    return [sha256(row).digest()[:DIGEST_SIZE] for row in rows]
+
+
 def fill(draft: Draft, rest: Unread, encode: Encode, limits: Limits) -> tuple[Draft, Unread, bool]:
     """Take records of one page into the draft until it is full or the page is used up.
 
@@ -181,14 +187,14 @@ def framed(rows: Sequence[bytes], rejected: Mapping[int, bytes]) -> bytes:
 
 def cut(pipeline: str, lane: str, epoch: int, draft: Draft, ingest_time_us: int) -> Batch:
     """Close the draft: give it its id and its rows their metadata columns."""
-    outcomes, sha256 = draft.outcomes, hashlib.sha256
+    outcomes = draft.outcomes
     sent, rejected = cast("tuple[bytes, ...]", outcomes), dict[int, RejectedRecord]()
     indexes: Sequence[int] = range(len(outcomes))
     if RejectedRecord in map(type, outcomes):
         rejected = {item.index: item for item in outcomes if isinstance(item, RejectedRecord)}
         sent = tuple(item for item in outcomes if isinstance(item, bytes))
         indexes = [index for index in indexes if index not in rejected]
-    digests = [sha256(row).digest()[:DIGEST_SIZE] for row in sent]  # `row_digest`, without a call for each
+    digests = row_digests(sent)
     of_rejected = {index: record_digest(item.record) for index, item in rejected.items()}
     identity = batch_id(pipeline, lane, epoch, draft.start, framed(digests, of_rejected))
     prefix, varints = metadata_prefix(identity, ingest_time_us), _varints(len(outcomes))

@@ -135,7 +135,7 @@ class _Writing:
             *("    if type(record) is not dict:", "        raise Unsure"),
             *(f"    if not {keys}.issuperset(record):", f"        record = tidied(record, {keys}, {aliases})"),
             "    get = record.get",
-            *self._fields(message, wire, {}),
+            *self._fields(message, wire, None),
         ]
 
     def ordered(self, message: Descriptor, wire: Descriptor, order: tuple[str, ...]) -> list[str]:
@@ -154,17 +154,15 @@ class _Writing:
         lines = [f"    {', '.join(variables)}, = record.values()"] if order else []
         if not known.issuperset(places):
             lines.append("    strange.append(True)")
-        return [*lines, *self._fields(message, wire, places, every=False)]
+        return [*lines, *self._fields(message, wire, places)]
 
-    def _fields(
-        self, message: Descriptor | None, wire: Descriptor, places: Mapping[str, str], *, every: bool = True
-    ) -> Iterator[str]:
-        """Write the lines that fill all fields, or those with a place alone; `places` names the variable of each."""
+    def _fields(self, message: Descriptor | None, wire: Descriptor, places: Mapping[str, str] | None) -> Iterator[str]:
+        """Write the lines that fill fields: those whose variable `places` names; None: all, looked up by their keys."""
         members = message.fields_by_number if message is not None else {}
         yield from (f"    {taken(each.name)} = False" for each in wire.oneofs if len(each.fields) > 1)
         for each in wire.fields:
             member = members.get(each.number)
-            if every:
+            if places is None:
                 yield f"    value = get({each.name!r})"
                 yield from self._field(each, member, "value")
             elif each.name in places:

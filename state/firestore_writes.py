@@ -20,31 +20,27 @@ def created(path: str, fields: Document) -> Any:  # noqa: ANN401 - the client ha
         path: the document's full name.
         fields: plain values and times, by names without dots.
     """
-    write = _update(path, fields)
-    write.current_document.exists = False
-    return _wrapped(write)
+    write, raw = _update(path, fields)
+    raw.current_document.exists = False
+    return write
 
 
 def merged(path: str, fields: Document, gone: Iterable[str]) -> Any:  # noqa: ANN401 - likewise
     """Return the write that sets these fields of a document, takes those `gone` out and leaves the others."""
-    write = _update(path, fields)
-    write.update_mask.field_paths.extend(sorted([*fields, *gone]))
-    return _wrapped(write)
-
-
-def _update(path: str, fields: Document) -> Any:  # noqa: ANN401 - likewise
-    from google.cloud.firestore_v1.types import Write  # noqa: PLC0415 - see state.firestore.client_for
-
-    write = Write.pb(Write())
-    write.update.name = path
-    _fill(write.update.fields, fields)
+    write, raw = _update(path, fields)
+    raw.update_mask.field_paths.extend(sorted([*fields, *gone]))
     return write
 
 
-def _wrapped(write: Any) -> Any:  # noqa: ANN401 - likewise
-    from google.cloud.firestore_v1.types import Write  # noqa: PLC0415 - likewise
+def _update(path: str, fields: Document) -> tuple[Any, Any]:
+    """Return the client's write, which it sends, and the raw message inside it, which is changed."""
+    from google.cloud.firestore_v1.types import Write  # noqa: PLC0415 - see state.firestore.client_for
 
-    return Write.wrap(write)
+    write = Write()
+    raw = Write.pb(write)
+    raw.update.name = path
+    _fill(raw.update.fields, fields)
+    return write, raw
 
 
 def _fill(into: Any, fields: Mapping[str, Any]) -> None:  # noqa: ANN401 - likewise

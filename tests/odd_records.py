@@ -143,6 +143,10 @@ class Maker:
             return chance.choice((f"[{start}, {end})", {"start": start, "end": end}, {"start": start}, {"end": None}))
         return _BY_TYPE[{"BIGNUMERIC": "NUMERIC"}.get(type_, type_)](chance)
 
+    def _anything(self) -> Any:
+        """Return a copy: a record may be spoilt below as well."""
+        return deepcopy(self._chance.choice(ANYTHING))
+
     def _spoil(self, record: Record, message: Descriptor) -> None:
         """Put one hazard into the record or into a record below it."""
         chance = self._chance
@@ -157,17 +161,17 @@ class Maker:
         member = chance.choice(list(message.fields))
         match chance.randrange(7):
             case 0:
-                record[chance.choice(STRANGE_KEYS)] = deepcopy(chance.choice(ANYTHING))
+                record[chance.choice(STRANGE_KEYS)] = self._anything()
             case 1:
-                record[member.json_name] = deepcopy(chance.choice(ANYTHING))
+                record[member.json_name] = self._anything()
             case 2:
                 record[member.name] = None
             case 3 if isinstance(record.get(member.name), list):
-                record[member.name] = [*record[member.name], deepcopy(chance.choice(ANYTHING))]
+                record[member.name] = [*record[member.name], self._anything()]
             case 4 if isinstance(record.get(member.name), dict):
                 record[member.name] = {
                     **record[member.name],
-                    chance.choice(("7", "a", "+1")): deepcopy(chance.choice(ANYTHING)),
+                    chance.choice(("7", "a", "+1")): self._anything(),
                 }
             case 5 if isinstance(record.get(member.name), str) and record[member.name]:
                 text = record[member.name]
@@ -176,7 +180,7 @@ class Maker:
                     text[:place] + chance.choice("09 -+.:TZ_é\ud800") + text[place + chance.randrange(2) :]
                 )
             case _:
-                record[member.name] = deepcopy(chance.choice(ANYTHING))
+                record[member.name] = self._anything()
         return None
 
 

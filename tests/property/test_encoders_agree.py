@@ -115,9 +115,10 @@ def test_a_hundred_thousand_things_that_hypothesis_makes_are_taken_alike(name: s
 
 
 def test_the_records_that_are_made_up_are_rows_and_rejections_and_take_both_ways() -> None:
-    encoders = both(MESSAGES["annotated.Every"])
+    encoders, hazards = both(MESSAGES["annotated.Every"]), repr(ANYTHING)
     maker = Maker(descriptor_of(MESSAGES["annotated.Every"]), SEED, hazards=0.3)
     rows = [compare(encoders, maker.record()) for _ in range(300)]
+    assert repr(ANYTHING) == hazards, "no record changes what others are made of"
     rejected = sum(isinstance(row, Rejection) for row in rows)
     assert 10 < rejected < 200
     assert rejected < encoders[0].left_to_reference < 250

@@ -20,6 +20,7 @@ from ingestor.batch import (
     framed,
     metadata_prefix,
     row_digest,
+    row_digests,
 )
 from ingestor.descriptor import writer_schema
 from ingestor.encode import Encoder, Rejection
@@ -136,6 +137,11 @@ ROW, START = row_digest(b"row"), Position("c", 3)
 )
 def test_everything_that_makes_a_batch_what_it_is_makes_its_id(other: tuple[Any, ...]) -> None:
     assert batch_id(*other) != batch_id("p", "0", 0, START, framed([ROW], {}))
+
+
+def test_digests_of_many_rows_are_those_of_each() -> None:
+    rows = [b"", b"row", b"x" * 5_000]
+    assert row_digests(rows) == [row_digest(row) for row in rows]
 
 
 def test_rows_and_rejected_records_are_framed_in_source_order() -> None:
