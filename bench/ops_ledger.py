@@ -1,7 +1,7 @@
 """A large ledger, as a year of small batches leaves it, written by the ledger's own writer, so that it can be verified.
 
-Each entry attempts and settles many batches at once, which no run does: the journal is short for its batches, the index
-documents are those that runs write.
+Each entry attempts and settles as many batches as a run has in flight unless told otherwise, so the journal is about as
+long as a busy pipeline's; the index documents are those that runs write.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from state.ops import OpsLedger
 PIPELINE, LANE = "flights", "0"
 KINDS = 15
 """Different failures among the dead, as many for each."""
-BATCHES_AN_ENTRY = 200
+BATCHES_AN_ENTRY = 8
 ROWS = 10
 TICK_US = 600 * 10**6
 WITH_RECORDS = 20

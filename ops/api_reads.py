@@ -11,7 +11,7 @@ from ingestor.envelope import UnreadableEnvelope, descriptor_of
 from ingestor.replay_one import loaded
 from ingestor.replay_rows import decoded, rows_to_send
 from ops import api_answers as answers
-from ops import receipts
+from ops import newest, receipts
 from ops.api import answered, reads
 from ops.api_requests import (
     MOST_A_PAGE,
@@ -119,7 +119,7 @@ def api_batches(query: BatchesQuery) -> Response:
         until_us=query.until,
         after=query.page,
     )
-    found = service().journal.list_batches(asked, limit=query.limit + 1)
+    found = newest.listed(service().journal, asked, query.limit + 1)
     last = found[query.limit - 1] if len(found) > query.limit else None
     following = page_key(last[asked.by], last["batch_id"]) if last else None
     return answered(answers.Batches(items=[_batch(each) for each in found[: query.limit]], next=following))

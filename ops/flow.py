@@ -1,7 +1,7 @@
 """Is data flowing? One verdict, one sentence and one line a lane, from the ledger. Reads only.
 
 Costs, a lane: its snapshot and at most `CELLS` runs, of one lane as many skips; while a run is at work, or died, its
-newest entry and at most `SHOWN_IN_DOUBT` batches besides; and three counts for the pipeline. All are asked at once.
+newest entry and at most `SHOWN_IN_DOUBT` batches besides; and two counts for the pipeline. All are asked at once.
 During a run the checkpoint is the one it started from: nothing is folded for a page.
 """
 
@@ -23,6 +23,8 @@ SHOWN_IN_DOUBT = 300
 SHOWN_LANES = 20
 _AT_ONCE = 6
 """Questions asked of the ledger at once."""
+LIVE_RUNS = 5
+"""Runs of a lane that are read for its line alone, again and again."""
 OTHER_RUNS = 20
 """Runs of a lane whose strip is not shown: enough to find its last complete one, or to say that there was none."""
 Level = Literal["good", "warn", "bad"]
@@ -84,37 +86,34 @@ class _Stands:
 def health(
     journal: Journal, now_us: int, stale_s: float, strip_lane: str | None = None, *, cells: int = CELLS
 ) -> Health:
-    """Return the pipeline's health, with the strip of one lane: the first unless told."""
+    """Return the pipeline's health, with the strip of one lane: the first unless told; without one of no cells."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        dead, replaying = (
-            pool.submit(journal.count_batches, BatchQuery(status=status, by="dead_at_us"))
-            for status in ("DEAD_LETTERED", "REPLAYING")
-        )
+        waiting = pool.submit(journal.count_waiting)
         open_records = pool.submit(journal.count_open_records)
         lanes = source_lanes(journal)
         chosen = strip_lane if strip_lane in lanes else (lanes[0] if lanes else "")
         listed = {
-            lane: pool.submit(journal.list_runs, lane=lane, limit=cells if lane == chosen else OTHER_RUNS)
+            lane: pool.submit(journal.list_runs, lane=lane, limit=cells or LIVE_RUNS if lane == chosen else OTHER_RUNS)
             for lane in dict.fromkeys([*lanes[:SHOWN_LANES], *([chosen] if chosen else [])])
         }
         since_us = now_us - (cells + 1) * TICK_US
-        skips = pool.submit(journal.list_skips, lane=chosen, since_us=since_us, limit=cells)
+        skips = pool.submit(journal.list_skips, lane=chosen, since_us=since_us, limit=cells) if cells else None
         stands = [pool.submit(_stands, journal, lane, stale_s) for lane in lanes[:SHOWN_LANES]]
         runs = {lane: asked.result() for lane, asked in listed.items()}
         lines = tuple(
             _line(lane, found.result(), runs[lane], now_us) for lane, found in zip(lanes, stands, strict=False)
         )
-        level, text = verdict(lines, dead.result() + replaying.result(), open_records.result())
+        level, text = verdict(lines, sum(waiting.result()), open_records.result())
         return Health(
             level=level,
             text=text,
             lanes=lines,
             more_lanes=max(0, len(lanes) - SHOWN_LANES),
-            dead=dead.result(),
-            replaying=replaying.result(),
+            dead=waiting.result().dead,
+            replaying=waiting.result().replaying,
             open_records=open_records.result(),
             runs=tuple(runs.get(chosen, ())),
-            strip=tuple(strip(runs.get(chosen, ()), skips.result(), now_us, cells)),
+            strip=tuple(strip(runs.get(chosen, ()), skips.result(), now_us, cells)) if skips else (),
             strip_lane=chosen,
         )
 

@@ -13,6 +13,7 @@ from flask import Blueprint, Flask, abort, g, render_template, request
 from werkzeug.wrappers import Response as Answer
 
 from ingestor.reconcile import worth_showing
+from ingestor.runs import shown as run_shown
 from ops import charts, failure_groups, page_filters, page_words
 from ops.auth import viewers
 from ops.flow import health, source_lanes
@@ -82,7 +83,7 @@ def home() -> View:
 @viewers
 def live() -> View:
     """Return the part of the first page that is asked for again and again."""
-    found = health(service().journal, now_us(), service().config.ledger_stale_s, request.args.get("lane"), cells=5)
+    found = health(service().journal, now_us(), service().config.ledger_stale_s, request.args.get("lane"), cells=0)
     return render_template("_live.html", health=found)
 
 
@@ -118,14 +119,12 @@ def runs() -> View:
 @viewers
 def run(run_id: str) -> View:
     """Show one run: its balance, how it ended, its batches."""
-    journal = service().journal
-    with ThreadPoolExecutor(1) as pool:
-        listed = pool.submit(journal.list_batches, page_filters.Filters(run=run_id).query(), limit=LISTED + 1)
-        found = journal.read_run(run_id)
+    found = run_shown(service().journal, run_id, limit=LISTED)
     if found is None:
         abort(404, f"run {run_id} is not known; it may have aged out of the ledger")
-    batches = listed.result()
-    return render_template("run.html", run=_with_duration(found), batches=batches[:LISTED], more=len(batches) > LISTED)
+    return render_template(
+        "run.html", run=_with_duration(found["run"]), batches=found["batches"], more=found["more_batches"]
+    )
 
 
 @blueprint.get("/reconcile")

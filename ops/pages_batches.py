@@ -11,7 +11,7 @@ from ingestor.envelope import UnreadableEnvelope, descriptor_of
 from ingestor.errors import DeadLetterError
 from ingestor.replay_one import loaded
 from ingestor.replay_rows import decoded, rows_to_send
-from ops import page_filters
+from ops import newest, page_filters
 from ops.auth import viewers
 from ops.masking import masked
 from ops.pages import LISTED, View, blueprint, following_key
@@ -38,7 +38,7 @@ def batches() -> View:
     try:
         with ThreadPoolExecutor(1) as pool:
             total = pool.submit(journal.count_batches, filters.query()) if is_counted else None
-            found = list(journal.list_batches(filters.query(page), limit=LISTED + 1))
+            found = list(newest.listed(journal, filters.query(page), LISTED + 1))
     except ValueError as error:
         abort(400, str(error))
     return render_template(

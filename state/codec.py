@@ -155,10 +155,21 @@ def encode_state(state: LaneState) -> dict[str, Any]:
         "unsettled": [encode_event(batch) for batch in state.unsettled],
         "outbox": [asdict(statement) for statement in state.outbox],
         "systemic": asdict(state.systemic) if state.systemic else None,
+        "newest": list(state.newest),
     }
 
 
-_LATER = ("systemic", "paused", "pause_reason", "deaths", "partitions", "range_from", "range_to", "range_partition")
+_LATER = (
+    "systemic",
+    "paused",
+    "pause_reason",
+    "deaths",
+    "partitions",
+    "range_from",
+    "range_to",
+    "range_partition",
+    "newest",
+)
 """Fields that the first snapshots do not have: nothing of the kind was known then."""
 
 
@@ -179,6 +190,7 @@ def decode_state(document: Document) -> LaneState:
         values["unsettled"] = tuple(decode_event(batch, version) for batch in values["unsettled"])
         values["outbox"] = tuple(Statement(**statement) for statement in values["outbox"])
         values["systemic"] = Systemic(**document["systemic"]) if document.get("systemic") else None
+        values["newest"] = tuple(values.get("newest", ()))
         return LaneState(**values)
     except (KeyError, TypeError) as error:
         raise CorruptHistory(f"snapshot is not whole ({error}); run `ingestor ledger verify`") from error

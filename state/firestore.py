@@ -18,20 +18,16 @@ from state.codec import entry_document
 from state.errors import LedgerError, LedgerUnavailable, OutcomeUnknown, VersionConflict
 from state.firestore_queries import (
     batch_from_stored,
-    batches_query,
     from_stored,
     index_query,
-    receipts_query,
-    runs_query,
     stored_parts,
     taken_out,
     to_stored,
+    troubled_parts,
 )
 from state.firestore_views import FirestoreViews, stored_entry
 from state.firestore_writes import created, merged
 from state.journal import (
-    ALL_BATCHES,
-    BatchQuery,
     Commit,
     Committed,
     Document,
@@ -41,6 +37,7 @@ from state.journal import (
     StoredEntry,
     Token,
 )
+from state.troubled import is_troubled, trouble_of, troubled_changes
 
 CALL_S = 10.0
 """Deadline of one RPC."""
@@ -109,6 +106,8 @@ class FirestoreJournal(FirestoreViews):
         for kind, documents in commit.indexes.items():
             for key, fields in documents.items():
                 self._merge(batch, self._document(kind, key), fields, commit, kind)
+        for key, fields in troubled_changes(commit).items():
+            self._merge_troubled(batch, key, fields)
         if commit.snapshot is not None:
             self._replace_snapshot(batch, commit)
         results = self._commit(batch, f"lane {commit.lane} version {commit.entry.version}")
@@ -129,6 +128,17 @@ class FirestoreJournal(FirestoreViews):
             batch.update(reference, changes, option=self._client.write_option(last_update_time=token))
         else:
             batch._add_write_pbs([merged(reference._document_path, kept, unset)])  # noqa: SLF001 - likewise
+
+    def _merge_troubled(self, batch: Any, key: str, fields: Document) -> None:  # noqa: ANN401
+        kept, gone = troubled_parts(fields)
+        batch._add_write_pbs([merged(self._document("troubled", key)._document_path, kept, gone)])  # noqa: SLF001 - likewise
+
+    def _replace_troubled(self, batch: Any, key: str, trouble: Document) -> None:  # noqa: ANN401
+        reference = self._document("troubled", key)
+        if trouble:
+            batch.set(reference, to_stored(trouble))
+        else:
+            batch.delete(reference)
 
     def _replace_snapshot(self, batch: Any, commit: Commit) -> None:  # noqa: ANN401
         """Last of the commit. The state is one field, so that an update replaces it whole."""
@@ -172,33 +182,6 @@ class FirestoreJournal(FirestoreViews):
         found = self._get(self._document("batches", batch_id))
         return (batch_from_stored(found.to_dict()), found.update_time) if found.exists else None
 
-    def list_batches(self, query: BatchQuery = ALL_BATCHES, *, limit: int = 100) -> Sequence[Document]:
-        """See `Journal.list_batches`."""
-        asked = batches_query(self._root.collection("batches"), query, limit)
-        return [batch_from_stored(found.to_dict()) for found in self._list(asked)]
-
-    def read_receipt(self, receipt: str) -> Document | None:
-        """See `Journal.read_receipt`."""
-        found = self._get(self._document("receipts", receipt))
-        return from_stored(found.to_dict()) if found.exists else None
-
-    def list_receipts(self, *, limit: int = 100, after: str | None = None) -> Sequence[Document]:
-        """See `Journal.list_receipts`."""
-        asked = receipts_query(self._root.collection("receipts"), after, limit)
-        return [from_stored(found.to_dict()) for found in self._list(asked)]
-
-    def read_run(self, run_id: str) -> Document | None:
-        """See `Journal.read_run`."""
-        found = self._get(self._document("runs", run_id))
-        return from_stored(found.to_dict()) if found.exists else None
-
-    def list_runs(
-        self, *, limit: int = 100, before: str | None = None, lane: str | None = None, status: str | None = None
-    ) -> Sequence[Document]:
-        """See `Journal.list_runs`."""
-        query = runs_query(self._root.collection("runs"), lane, status, before, limit)
-        return [from_stored(found.to_dict()) for found in self._list(query)]
-
     def read_index(self, kind: Kind, *, limit: int, after: str | None = None) -> Sequence[IndexDocument]:
         """See `Journal.read_index`. A token is a document's update time."""
         found = self._list(index_query(self._root.collection(kind), kind, after, limit))
@@ -214,6 +197,8 @@ class FirestoreJournal(FirestoreViews):
         else:
             changes = {**kept, **taken_out([*gone, *unset])}
             batch.update(reference, changes, option=self._client.write_option(last_update_time=token))
+        if kind == "batches" and "batch_id" in fields:
+            self._replace_troubled(batch, key, trouble_of(fields) if is_troubled(fields) else {})
         self._commit(batch, f"{kind} {key}")
 
     def create_skip(self, skip_id: str, document: Document, expire_at_us: int) -> None:
@@ -246,6 +231,16 @@ class FirestoreJournal(FirestoreViews):
 
     def _get(self, reference: Any) -> Any:  # noqa: ANN401
         return self._bounded(reference.path, lambda timeout: reference.get(retry=_ONCE, timeout=timeout))
+
+    def _get_all(self, references: Sequence[Any], fields: Sequence[str] | None = None) -> list[Any]:
+        """Read documents by their names, in this order; those that are not there are left out."""
+
+        def read(timeout: float) -> dict[Any, Any]:
+            asked = self._client.get_all(references, field_paths=fields, retry=_ONCE, timeout=timeout)
+            return {found.reference.path: found for found in asked if found.exists}
+
+        found = self._bounded("documents by name", read) if references else {}
+        return [found[reference.path] for reference in references if reference.path in found]
 
     def _list(self, query: Any) -> list[Any]:  # noqa: ANN401
         return self._bounded("a list", lambda timeout: list(query.stream(retry=_ONCE, timeout=timeout)))

@@ -7,7 +7,7 @@ Every list is ordered by one time, newest first, and filtered by equality: each 
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from state.index import BATCH_FIELDS, UNSET
 from state.journal import BatchQuery, Document, Kind, from_page_key
@@ -26,13 +26,8 @@ def batches_query(  # the client has no types
     fields: Sequence[str] = BATCH_FIELDS,
 ) -> Any:  # noqa: ANN401
     """Return the query of a page of batches, given their collection, that reads these of their fields."""
-    asked = batches_filter(batches.select(_stored_names(fields)), query)
+    asked = batches_filter(batches.select(stored_names(fields)), query)
     return listed_page(batches, asked, query.by, query.after, limit)
-
-
-def without_digests(asked: Any) -> Any:  # noqa: ANN401 - likewise
-    """Return a query of batches that leaves their row digests out."""
-    return asked.select(_stored_names(BATCH_FIELDS))
 
 
 def batches_filter(asked: Any, query: BatchQuery) -> Any:  # noqa: ANN401 - likewise
@@ -47,9 +42,22 @@ def batches_filter(asked: Any, query: BatchQuery) -> Any:  # noqa: ANN401 - like
     return asked
 
 
+def goes_by_troubled(query: BatchQuery) -> bool:
+    """Tell whether a list is of batches that were set aside, which have a small collection of their own.
+
+    Which run attempted a batch is not kept there: a dead letter of a batch carried over does not know it.
+    """
+    return query.by == "dead_at_us" and query.run is None
+
+
+def troubled_query(troubled: Any, query: BatchQuery, limit: int, fields: Sequence[str]) -> Any:  # noqa: ANN401
+    """Return the query of a page of batches that were set aside, given the collection of those with trouble."""
+    return listed_page(troubled, batches_filter(troubled.select(fields), query), query.by, query.after, limit)
+
+
 def receipts_query(receipts: Any, after: str | None, limit: int) -> Any:  # noqa: ANN401 - likewise
     """Return the query of a page of receipts, given their collection."""
-    return listed_page(receipts, receipts.select(_stored_names(RECEIPT_FIELDS)), "opened_at_us", after, limit)
+    return listed_page(receipts, receipts.select(stored_names(RECEIPT_FIELDS)), "opened_at_us", after, limit)
 
 
 def runs_query(runs: Any, lane: str | None, status: str | None, before: str | None, limit: int) -> Any:  # noqa: ANN401
@@ -64,9 +72,9 @@ def runs_query(runs: Any, lane: str | None, status: str | None, before: str | No
     return asked if before is None else asked.start_after({"run_id": before})
 
 
-def index_query(collection: Any, kind: Kind, after: str | None, limit: int) -> Any:  # noqa: ANN401 - likewise
+def index_query(collection: Any, kind: Kind | Literal["troubled"], after: str | None, limit: int) -> Any:  # noqa: ANN401 - likewise
     """Return the query of a page of a collection's documents in order of their ids."""
-    asked = collection.select(_stored_names(BATCH_FIELDS)) if kind == "batches" else collection
+    asked = collection.select(stored_names(BATCH_FIELDS)) if kind == "batches" else collection
     asked = asked.order_by(_NAME).limit(limit)
     return asked if after is None else asked.start_after({_NAME: collection.document(after)})
 
@@ -75,7 +83,7 @@ def taken_out(names: Collection[str]) -> dict[str, Any]:
     """Return the changes of an update that take these fields out of a document."""
     from google.cloud.firestore import DELETE_FIELD  # noqa: PLC0415 - see state.firestore.client_for
 
-    return dict.fromkeys(_stored_names([*names]), DELETE_FIELD)
+    return dict.fromkeys(stored_names([*names]), DELETE_FIELD)
 
 
 def listed_page(collection: Any, asked: Any, by: str, after: str | None, limit: int) -> Any:  # noqa: ANN401
@@ -87,7 +95,8 @@ def listed_page(collection: Any, asked: Any, by: str, after: str | None, limit: 
     return asked.start_after({by: at_us, _NAME: collection.document(key)})
 
 
-def _stored_names(names: Sequence[str]) -> list[str]:
+def stored_names(names: Sequence[str]) -> list[str]:
+    """Return the names under which these fields are stored."""
     return [_to_stored_name(name) for name in names]
 
 
@@ -119,6 +128,12 @@ def stored_parts(kind: str, fields: Document) -> tuple[dict[str, Any], list[str]
     if kind != "batches" or _OF_WHOLE not in fields:
         unset = []
     return {name: value for name, value in to_stored(fields).items() if name not in unset}, unset
+
+
+def troubled_parts(fields: Document) -> tuple[dict[str, Any], list[str]]:
+    """Return what is stored of the fields of a batch with trouble, and the names of what is empty and taken out."""
+    kept = to_stored({name: value for name, value in fields.items() if value})
+    return kept, [name for name in stored_names([*fields]) if name not in kept]
 
 
 def batch_from_stored(stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,9 +36,12 @@ from state.events import (
     RunHeartbeat,
     RunStarted,
 )
+from state.journal import from_page_key, page_key
 
 STALLED_RUNS = 3
 """Runs in a row that may end without a word at one checkpoint before what they read is suspected."""
+NEWEST = 51
+"""Attempts that a lane's state names: a page of the operators' list, and one more that tells that there are more."""
 StatementStatus = Literal["COMMITTED", "SUPERSEDED", "DISCARDED"]
 
 
@@ -112,6 +115,9 @@ class LaneState:
     range_to: str = ""
     """Of a backfill's lane: the cursors between which it reads, of the source's partition `range_partition`."""
     range_partition: int = 0
+    newest: tuple[str, ...] = ()
+    """`page_key`s of the batches attempted last, by time and id, the newest first: what a list of all batches begins
+    with. No run needs it. Of a lane that older code began, those attempted since."""
 
 
 def evolve(state: LaneState, event: Event, moment: Moment) -> LaneState:  # noqa: C901, PLR0911, PLR0912 - one a kind
@@ -126,7 +132,7 @@ def evolve(state: LaneState, event: Event, moment: Moment) -> LaneState:  # noqa
         case RunStarted():
             return _start(state, event)
         case BatchAttempted():
-            return _attempt(state, event)
+            return _attempt(state, event, moment)
         case BatchCommitted():
             return _owe(_settle(state, event), event.batch_id, "COMMITTED", moment, rows=event.rows)
         case BatchDeadLettered():
@@ -206,14 +212,16 @@ def _recover(state: LaneState, event: LaneRecovered, moment: Moment) -> LaneStat
     return state
 
 
-def _attempt(state: LaneState, event: BatchAttempted) -> LaneState:
+def _attempt(state: LaneState, event: BatchAttempted, moment: Moment) -> LaneState:
     if event.epoch != state.epoch:
         message = f"batch {event.batch_id} attempted in epoch {event.epoch}, but the lane is in epoch {state.epoch}"
         raise CorruptHistory(message)
     if any(batch.batch_id == event.batch_id for batch in state.unsettled):
         message = f"batch {event.batch_id} attempted twice"
         raise CorruptHistory(message)
-    return replace(state, unsettled=(*state.unsettled, event))
+    others = (key for key in state.newest if from_page_key(key)[1] != event.batch_id)
+    newest = sorted((page_key(moment.at_us, event.batch_id), *others), reverse=True)[:NEWEST]
+    return replace(state, unsettled=(*state.unsettled, event), newest=tuple(newest))
 
 
 def _first_unsettled(state: LaneState, batch_id: str) -> BatchAttempted:

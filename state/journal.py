@@ -224,7 +224,8 @@ class Journal(Views, Protocol):
     def mend(self, kind: Kind, key: str, fields: Document, *, token: Token | None, gone: Collection[str] = ()) -> None:
         """Merge fields into one index document, and take those that are `gone` out, for `state.rebuild` alone.
 
-        `token` is that of `read_index`, None when the document must not exist yet.
+        `token` is that of `read_index`, None when the document must not exist yet. Where a store keeps batches with
+        trouble apart (`state.troubled`), a change that names a batch's `batch_id` carries all that is kept of it there.
 
         Raises:
             VersionConflict: the document is not the one that the token names.

@@ -188,9 +188,9 @@ class LaneLedger:
         for batch_id, packed in digests.items():
             changes.batches[batch_id]["row_digests"] = packed
         commit = self._commit(after, events, entry, changes, tokens)
-        self._land(commit)
+        writes = self._land(commit)
         self._state = after
-        return Landed(entry.version, after, commit.writes, commit.batches)
+        return Landed(entry.version, after, writes, commit.batches)
 
     def _seal(self, events: Sequence[Event], run_id: str, version: int) -> Entry:
         if not events:
@@ -242,8 +242,8 @@ class LaneLedger:
             self._token, self._is_token_known = snapshot.token, True
         return self._token
 
-    def _land(self, commit: Commit) -> None:
-        """Write until it is known to be there, or somebody else's is, or the budget is spent."""
+    def _land(self, commit: Commit) -> int:
+        """Write until it is known to be there, or somebody else's is, or the budget is spent. Return the writes."""
         started_us = self._now_us()
         for pause_s in _PAUSES_S:
             try:
@@ -260,9 +260,9 @@ class LaneLedger:
             else:
                 if commit.snapshot is not None:
                     self._token = committed.snapshot_token
-                return
+                return committed.writes
             self._is_token_known = self._is_token_known and commit.snapshot is None
-            return
+            return commit.writes
         message = f"lane {self._lane}: no answer to the commit of version {commit.entry.version} within {BUDGET_S:g} s"
         raise LedgerUnavailable(f"{message}; check that the ledger's store is reachable, then run again")
 

@@ -1,11 +1,12 @@
 """`Views` in memory."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from state.journal import BatchQuery, Document, StoredEntry, from_page_key
-from state.views import CAUSE_FIELDS
+from state.journal import BatchQuery, Document, IndexDocument, StoredEntry, from_page_key
+from state.troubled import read_from_batches
+from state.views import CAUSE_FIELDS, Waiting
 
 
 def selected(batches: dict[str, dict[str, Any]], query: BatchQuery) -> list[dict[str, Any]]:
@@ -29,11 +30,17 @@ class MemoryViews:
     _batches: dict[str, dict[str, Any]]
     _skips: dict[str, Document]
     list_batches: Callable[..., Sequence[Document]]
+    read_index: Callable[..., Sequence[IndexDocument]]
 
     def count_batches(self, query: BatchQuery) -> int:
         """See `Views.count_batches`."""
         with self._lock:
             return len(selected(self._batches, query))
+
+    def count_waiting(self) -> Waiting:
+        """See `Views.count_waiting`."""
+        asked = (BatchQuery(status=name, by="dead_at_us") for name in ("DEAD_LETTERED", "REPLAYING"))
+        return Waiting(*map(self.count_batches, asked))
 
     def count_open_records(self) -> int:
         """See `Views.count_open_records`."""
@@ -48,6 +55,23 @@ class MemoryViews:
     def list_causes(self, query: BatchQuery, *, limit: int = 100) -> Sequence[Document]:
         """See `Views.list_causes`."""
         return [{name: batch.get(name) for name in CAUSE_FIELDS} for batch in self.list_batches(query, limit=limit)]
+
+    def read_batches(self, batch_ids: Sequence[str]) -> Sequence[Document]:
+        """See `Views.read_batches`."""
+        with self._lock:
+            found = [self._batches[batch_id] for batch_id in batch_ids if batch_id in self._batches]
+            return [{name: value for name, value in batch.items() if name != "row_digests"} for batch in found]
+
+    def read_troubled(self, *, limit: int, after: str | None = None) -> Mapping[str, Document]:
+        """See `Views.read_troubled`."""
+        return read_from_batches(self.read_index, limit, after)
+
+    def read_versions(self, lane: str, versions: Sequence[int]) -> Sequence[StoredEntry]:
+        """See `Views.read_versions`."""
+        with self._lock:
+            entries, now_s = self._entries.get(lane, {}), self._now_s()
+            found = [entries[version] for version in versions if version in entries]
+            return [StoredEntry(entry, now_s - created_s) for entry, created_s in found]
 
     def list_skips(self, *, lane: str | None = None, since_us: int = 0, limit: int = 100) -> Sequence[Document]:
         """See `Views.list_skips`."""

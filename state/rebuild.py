@@ -14,7 +14,8 @@ from state.errors import CorruptHistory, LedgerUnavailable, OutcomeUnknown, Vers
 from state.events import OPS_LANE
 from state.index import is_done
 from state.journal import IndexDocument, Journal, Kind
-from state.verify import fold_ops, told_receipts
+from state.troubled import MARKS, TROUBLED_FIELDS, is_listed, is_troubled, trouble_of
+from state.verify import fold_ops, read_troubled, told_receipts
 from state.verify_walk import FIRST_FIELD, NAMES, Documents, differing, walked
 
 MAX_FOLDS = 5
@@ -51,6 +52,10 @@ def rebuild(journal: Journal, pipeline: str, *, retention_days: int = 90) -> lis
     for _ in range(MAX_FOLDS):
         held = {kind: {each.key: each for each in _read(journal, kind)} for kind in _KINDS}
         pass_ = _mend(journal, held, _told(journal, pipeline, retention_days * _DAY_US))
+        lines += pass_.lines
+        if pass_.met_writer:
+            continue
+        pass_ = _mend_troubled(journal)
         lines += pass_.lines
         if not pass_.met_writer:
             return lines
@@ -96,6 +101,23 @@ def _mend(journal: Journal, held: Mapping[Kind, Mapping[str, IndexDocument]], to
                 continue
             names = ", ".join(sorted({*changes, *gone})) if found else "made anew"
             done.lines.append(f"{NAMES[kind]} {key}: {names}")
+    return done
+
+
+def _mend_troubled(journal: Journal) -> _Mending:
+    """Let the lists of dead batches and of open records say what the documents say, now that these are right."""
+    done, kept = _Mending(), read_troubled(journal)
+    for each in _read(journal, "batches"):
+        wanted, found = trouble_of(each.document) if is_troubled(each.document) else {}, kept.get(each.key, {})
+        if wanted == found or not (wanted or is_listed(found)):
+            continue
+        told = {name: each.document[name] for name in (*TROUBLED_FIELDS, *MARKS) if each.document.get(name)}
+        try:
+            journal.mend("batches", each.key, {**told, "batch_id": each.key}, token=each.token)
+        except (VersionConflict, OutcomeUnknown):
+            done.met_writer = True
+            continue
+        done.lines.append(f"batch {each.key}: how the lists of dead batches and open records hold it")
     return done
 
 

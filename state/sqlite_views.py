@@ -1,11 +1,13 @@
 """`Views` on SQLite."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from state.codec import entry_from_document, from_canonical
-from state.journal import BatchQuery, Document, StoredEntry, from_page_key
-from state.views import CAUSE_FIELDS
+from state.journal import BatchQuery, Document, IndexDocument, StoredEntry, from_page_key
+from state.troubled import read_from_batches
+from state.views import CAUSE_FIELDS, Waiting
 
 _OPEN = "json_extract(CAST(document AS TEXT), '$.open_records')"
 _OPEN_RECORDS = f"SELECT document FROM batches WHERE pipeline = :pipeline AND {_OPEN} > 0"  # noqa: S608 - names of ours
@@ -19,6 +21,15 @@ WHERE at_us >= :since_us AND (:lane IS NULL OR lane = :lane) ORDER BY at_us DESC
 """
 _NEWEST = """
 SELECT document, created_at_us FROM journal WHERE pipeline = :pipeline AND lane = :lane ORDER BY version DESC LIMIT 1
+"""
+_NAMED = """
+SELECT batches.document FROM json_each(:ids) AS asked
+JOIN batches ON batches.pipeline = :pipeline AND batches.id = asked.value ORDER BY asked.key
+"""
+_VERSIONS = """
+SELECT journal.document, journal.created_at_us FROM json_each(:versions) AS asked
+JOIN journal ON journal.pipeline = :pipeline AND journal.lane = :lane AND journal.version = asked.value
+ORDER BY asked.key
 """
 _OF_PEOPLE = """
 SELECT document, created_at_us FROM journal
@@ -44,12 +55,18 @@ class SqliteViews:
     _read: Callable[[str, Mapping[str, object]], list[tuple[Any, ...]]]
     _now_s: Callable[[], float]
     list_batches: Callable[..., Sequence[Document]]
+    read_index: Callable[..., Sequence[IndexDocument]]
 
     def count_batches(self, query: BatchQuery) -> int:
         """See `Views.count_batches`."""
         where, values = batches_where(query)
         conditions = " AND ".join(["pipeline = :pipeline", *where])
         return int(self._read(f"SELECT COUNT(*) FROM batches WHERE {conditions}", values)[0][0])  # noqa: S608 - names of ours
+
+    def count_waiting(self) -> Waiting:
+        """See `Views.count_waiting`."""
+        asked = (BatchQuery(status=name, by="dead_at_us") for name in ("DEAD_LETTERED", "REPLAYING"))
+        return Waiting(*map(self.count_batches, asked))
 
     def count_open_records(self) -> int:
         """See `Views.count_open_records`."""
@@ -64,6 +81,19 @@ class SqliteViews:
     def list_causes(self, query: BatchQuery, *, limit: int = 100) -> Sequence[Document]:
         """See `Views.list_causes`."""
         return [{name: batch.get(name) for name in CAUSE_FIELDS} for batch in self.list_batches(query, limit=limit)]
+
+    def read_batches(self, batch_ids: Sequence[str]) -> Sequence[Document]:
+        """See `Views.read_batches`."""
+        rows = self._read(_NAMED, {"ids": json.dumps(list(batch_ids))})
+        return [from_canonical(row[0]) for row in rows]
+
+    def read_troubled(self, *, limit: int, after: str | None = None) -> Mapping[str, Document]:
+        """See `Views.read_troubled`."""
+        return read_from_batches(self.read_index, limit, after)
+
+    def read_versions(self, lane: str, versions: Sequence[int]) -> Sequence[StoredEntry]:
+        """See `Views.read_versions`."""
+        return self._entries(_VERSIONS, {"lane": lane, "versions": json.dumps(list(versions))})
 
     def list_skips(self, *, lane: str | None = None, since_us: int = 0, limit: int = 100) -> Sequence[Document]:
         """See `Views.list_skips`."""

@@ -13,6 +13,7 @@ from state.index import is_done
 from state.journal import ALL_BATCHES, BatchQuery, Document, Journal, page_key
 from state.ops_index import BUILT_UPON, CHANGED_BY_OPS, BatchEvent, Held, ops_changes
 from state.transitions import contradiction
+from state.troubled import is_listed, is_troubled, trouble_of
 from state.verify_walk import Documents, Walk, compare, walked
 
 _DAY_US = 86_400 * 1_000_000
@@ -32,6 +33,7 @@ def verify_pipeline(journal: Journal, pipeline: str, *, retention_days: int = 90
     walks = [walked(journal, pipeline, lane, ops.retention_us) for lane in lanes]
     lines = [line for walk in walks for line in _verify_source(journal, walk, ops)]
     lines += _verify_ops(journal, ops, {batch_id for walk in walks for batch_id in walk.index.batches})
+    lines += _troubled_lines(journal)
     strays = (batch for batch in _batches(journal).values() if batch.get("lane") not in lanes)
     return lines + [f"batch {batch['batch_id']}: it is of lane {batch.get('lane')}, which is none" for batch in strays]
 
@@ -133,6 +135,28 @@ def _runs(journal: Journal, lane: str) -> dict[str, Document]:
     while page := journal.list_runs(limit=_PAGE_DOCUMENTS, before=before):
         found.update({run["run_id"]: run for run in page if run.get("lane") == lane})
         before = page[-1]["run_id"]
+    return found
+
+
+def _troubled_lines(journal: Journal) -> list[str]:
+    """Return a line for each batch of which the lists of dead batches and of open records say something else than its
+    document. What ages out may be gone from one of them first.
+    """
+    held, batches = read_troubled(journal), _batches(journal)
+    wanted = {key: trouble_of(batch) for key, batch in batches.items() if is_troubled(batch)}
+    wrong = {key for key, trouble in wanted.items() if held.get(key) != trouble}
+    wrong -= {key for key in wrong - held.keys() if wanted[key].get("expire_at_us")}
+    strays = {key for key in held.keys() - wanted.keys() if is_listed(held[key])}
+    strays -= {key for key in strays - batches.keys() if held[key].get("expire_at_us")}
+    text = "the lists of dead batches and open records say something else of it"
+    return [f"batch {key}: {text}" for key in sorted(wrong | strays)]
+
+
+def read_troubled(journal: Journal) -> dict[str, Document]:
+    """Return what those lists go by, of all batches."""
+    found: dict[str, Document] = {}
+    while page := journal.read_troubled(limit=_PAGE_DOCUMENTS, after=max(found, default=None)):
+        found.update(page)
     return found
 
 

@@ -5,8 +5,8 @@ Firestore bills one read for each 1,000 index entries that it counts (cloud.goog
 queries").
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from state.journal import BatchQuery, Document, StoredEntry
@@ -19,9 +19,15 @@ CAUSE_FIELDS = (
     "storage_error",
     "error",
     "dead_at_us",
-    "attempted_at_us",
 )
 """Fields of a batch's document that tell why and when it was set aside: a hundred of them weigh little."""
+
+
+class Waiting(NamedTuple):
+    """How many batches wait for a person: `dead` ones, and `replaying` ones, whose replay is at work or died."""
+
+    dead: int
+    replaying: int
 
 
 class Views(Protocol):
@@ -29,6 +35,9 @@ class Views(Protocol):
 
     def count_batches(self, query: "BatchQuery") -> int:
         """Return how many batches a query finds, all of them; `after` is left out of account."""
+
+    def count_waiting(self) -> Waiting:
+        """Return how many batches are DEAD_LETTERED and how many are REPLAYING, both in one question."""
 
     def count_open_records(self) -> int:
         """Return how many batches have rejected records that are neither replayed nor discarded."""
@@ -42,11 +51,22 @@ class Views(Protocol):
         """
 
     def list_causes(self, query: "BatchQuery", *, limit: int = 100) -> Sequence["Document"]:
-        """Return what `list_batches` does, of each batch only `CAUSE_FIELDS`: why it was set aside.
+        """Return what `list_batches` does of a query by `dead_at_us`, of each batch only `CAUSE_FIELDS`.
 
         Raises:
             ValueError: `after` is no page key.
         """
+
+    def read_batches(self, batch_ids: Sequence[str]) -> Sequence["Document"]:
+        """Return these batches without `row_digests`, in this order; one that is not there is left out."""
+
+    def read_troubled(self, *, limit: int, after: str | None = None) -> Mapping[str, "Document"]:
+        """Return what the lists of dead batches and of open records go by (`state.troubled.trouble_of`), by batch id
+        and in order of it: up to `limit` of those after the id `after`.
+        """
+
+    def read_versions(self, lane: str, versions: Sequence[int]) -> Sequence["StoredEntry"]:
+        """Return the entries of these versions, in this order; one that is not there is left out."""
 
     def list_skips(self, *, lane: str | None = None, since_us: int = 0, limit: int = 100) -> Sequence["Document"]:
         """Return triggers that found a live run or a paused lane, newest first by `at_us`, those since `since_us`."""

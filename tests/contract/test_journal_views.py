@@ -6,9 +6,22 @@ from typing import Any
 import pytest
 
 from state.journal import BatchQuery, Journal, page_key
-from state.views import CAUSE_FIELDS
+from state.troubled import trouble_of
+from state.views import CAUSE_FIELDS, Waiting
 from tests.unit.state.commits import commit
-from tests.unit.state.histories import DAY_US, LANE, T0_US
+from tests.unit.state.histories import (
+    DAY_US,
+    LANE,
+    T0_US,
+    attempted,
+    committed,
+    dead,
+    operator,
+    rejected,
+    started,
+    tell,
+    writer,
+)
 
 
 def _dead(number: int, fingerprint: str | None, status: str = "DEAD_LETTERED") -> dict[str, Any]:
@@ -44,6 +57,47 @@ def test_a_count_is_of_all_that_the_query_finds_whatever_its_page(
 ) -> None:
     journal.commit(commit(batches={batch["batch_id"]: batch for batch in BATCHES}))
     assert journal.count_batches(asked) == count
+
+
+def test_dead_batches_and_those_being_replayed_are_counted_in_one_question(journal: Journal) -> None:
+    assert journal.count_waiting() == (0, 0)
+    more = {"b7": _dead(7, "f1", "REPLAYING"), "b8": _dead(8, "f1", "DISCARDED"), "b9": _dead(9, "f1", "REPLAYING")}
+    journal.commit(commit(batches={**{batch["batch_id"]: batch for batch in BATCHES}, **more}))
+    assert journal.count_waiting() == Waiting(dead=4, replaying=2)
+
+
+def test_batches_are_read_by_name_in_the_order_asked_without_their_digests(journal: Journal) -> None:
+    journal.commit(commit(batches={batch["batch_id"]: {**batch, "row_digests": b"1"} for batch in BATCHES}))
+    found = journal.read_batches(["b5", "b1", "b77", "b4"])
+    assert [batch["batch_id"] for batch in found] == ["b5", "b1", "b4"]
+    assert found[1] == BATCHES[0]
+    assert journal.read_batches([]) == []
+
+
+def test_entries_are_read_by_version_in_the_order_asked(journal: Journal) -> None:
+    for version in (1, 2, 3):
+        journal.commit(commit(version))
+    assert [found.entry.version for found in journal.read_versions(LANE, [3, 7, 1])] == [3, 1]
+    assert journal.read_versions(LANE, [3])[0].entry == journal.read_entries(LANE, 3, 1)[0].entry
+    assert 0 <= journal.read_versions(LANE, range(2, 0, -1))[0].age_s < 60
+    assert journal.read_versions("1", [1]) == journal.read_versions(LANE, []) == []
+
+
+def test_what_lists_of_trouble_go_by_is_read_by_id_in_pages(journal: Journal) -> None:
+    ledger = writer(journal)
+    ledger.open()
+    batches = [attempted(f"b{number}", number) for number in range(4)]
+    tell(ledger, [[started()], batches, [committed("b0"), dead("b1"), rejected("b2", 1), committed("b2"), dead("b3")]])
+    claim: dict[str, Any] = {"token": "t", "actor": "ann", "reason": "test"}
+    operator(journal).claim("b3", **claim)
+    whole = journal.read_troubled(limit=9)
+    assert [*whole] == ["b1", "b2", "b3"]
+    for batch_id, trouble in whole.items():
+        assert trouble == trouble_of(journal.read_batch(batch_id) or {})
+    assert (whole["b1"]["waiting"], whole["b2"].get("waiting"), whole["b3"]["waiting"]) == (1, None, 2)
+    assert [*journal.read_troubled(limit=2)] == ["b1", "b2"]
+    assert [*journal.read_troubled(limit=1, after="b1")] == ["b2"]
+    assert journal.read_troubled(limit=2, after="b3") == {}
 
 
 def test_causes_are_the_batches_of_a_list_with_the_fields_that_tell_why_and_no_other(journal: Journal) -> None:

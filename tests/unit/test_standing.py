@@ -11,8 +11,8 @@ from ingestor.ports import Ports
 from ingestor.run import Run
 from ingestor.standing import standing
 from state.errors import LedgerUnavailable
-from state.journal import BatchQuery
 from state.memory import MemoryJournal
+from state.views import Waiting
 from tests.dead import INGEST_US, Desk, batch_of, flight
 from tests.unit.state.histories import LANE, Clock, writer
 from tests.unit.test_taking import plan
@@ -34,8 +34,8 @@ def test_open_dead_letters_of_the_pipeline_are_counted_and_lag_is_the_age_of_the
 
 def test_a_ledger_that_cannot_count_fails_no_run() -> None:
     class Silent(MemoryJournal):
-        def count_batches(self, query: BatchQuery) -> int:
-            raise LedgerUnavailable(str(query))
+        def count_waiting(self) -> Waiting:
+            raise LedgerUnavailable("no answer")
 
     assert standing(Silent(), "0", NOW_US) == {"lag_s": None, "dead_lettered_open": None}
 

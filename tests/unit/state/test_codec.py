@@ -24,6 +24,7 @@ from state.codec import (
 from state.errors import CorruptHistory, UnknownEvent
 from state.events import Event, Position
 from state.fold import LaneState, Statement, Systemic
+from state.journal import page_key
 from tests.unit.state.histories import (
     T0_US,
     attempted,
@@ -103,6 +104,7 @@ STATE = LaneState(
     range_from="1000",
     range_to="2500",
     range_partition=3,
+    newest=(page_key(T0_US, "b2"), page_key(T0_US, "b1")),
 )
 
 
@@ -205,6 +207,7 @@ def test_a_snapshot_without_a_field_is_corrupt() -> None:
         ("systemic", "paused", "pause_reason"),
         ("deaths", "partitions"),
         ("range_from", "range_to", "range_partition"),
+        ("newest",),
     ],
     ids=" ".join,
 )

@@ -7,7 +7,7 @@ import pytest
 from google.cloud.firestore import DELETE_FIELD
 from google.cloud.firestore_v1 import _helpers
 from google.cloud.firestore_v1.types import Write
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from state.firestore_writes import created, merged
@@ -21,14 +21,18 @@ VALUES = st.recursive(
     PLAIN, lambda inner: st.lists(PLAIN, max_size=3) | st.dictionaries(NAMES, inner, max_size=3), max_leaves=6
 )
 FIELDS = st.dictionaries(NAMES, VALUES, max_size=5)
+PATIENT = settings(suppress_health_check=[HealthCheck.too_slow])
+"""The first texts of a fresh checkout take hypothesis a second of their own."""
 
 
+@PATIENT
 @given(FIELDS)
 def test_a_document_is_made_as_the_client_makes_it(fields: dict[str, Any]) -> None:
     [wanted] = _helpers.pbs_for_create(PATH, fields)
     assert created(PATH, fields) == wanted
 
 
+@PATIENT
 @given(FIELDS.filter(bool), st.sets(NAMES, max_size=3))
 def test_fields_are_merged_as_the_client_sets_them_under_a_mask(fields: dict[str, Any], gone: set[str]) -> None:
     left_out = gone - fields.keys()

@@ -1,0 +1,81 @@
+"""Which batches need or needed a person, in few words: what lists of dead batches and of open records go by. Pure.
+
+A store may keep these apart from the batches (Firestore does), written in the same commit: the batches of a pipeline
+are many, those with trouble are few, and a page that a person waits for asks only about these.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from state.events import OPS_LANE
+from state.journal import Commit, Document, IndexDocument
+
+TROUBLED_FIELDS = (
+    "batch_id",
+    "lane",
+    "status",
+    "fingerprint",
+    "dead_kind",
+    "error_code",
+    "storage_error",
+    "error",
+    "dead_at_us",
+    "open_records",
+    "expire_at_us",
+)
+"""Fields kept of a batch with trouble: what it is filtered and ordered by, why it was set aside, when it ages out."""
+WAITING = "waiting"
+"""A field besides: 1 of a dead batch, 2 of one that is being replayed. So one aggregation counts both: as many more as
+its sum is than its count are being replayed.
+"""
+_WAITING_OF = {"DEAD_LETTERED": 1, "REPLAYING": 2}
+
+
+MARKS = ("dead_at_us", "rejected_indexes", "open_records")
+"""Fields that only a batch with trouble has."""
+
+
+def is_troubled(batch: Document) -> bool:
+    """Tell whether a batch, or a change of one, was set aside or has records that were rejected."""
+    return any(batch.get(name) for name in MARKS)
+
+
+def is_listed(troubled: Document) -> bool:
+    """Tell whether a list shows this batch: those that neither died nor have open records are on none."""
+    return bool(troubled.get("dead_at_us") or troubled.get("open_records"))
+
+
+def trouble_of(batch: Document) -> dict[str, Any]:
+    """Return what is kept of a batch, what is empty left out."""
+    return {name: value for name, value in _kept(batch).items() if value}
+
+
+def _kept(fields: Document) -> dict[str, Any]:
+    kept = {name: fields[name] for name in TROUBLED_FIELDS if name in fields}
+    return {**kept, WAITING: _WAITING_OF.get(kept["status"])} if "status" in kept else kept
+
+
+def troubled_changes(commit: Commit) -> Mapping[str, dict[str, Any]]:
+    """Return the fields of `TROUBLED_FIELDS` that a commit changes, of the batches with trouble, empty ones included.
+
+    On a source lane trouble shows in the change itself; what is superseded may have had some. On lane `ops` it is what
+    all is about.
+    """
+    lane = {} if commit.lane == OPS_LANE else {"lane": commit.lane}
+    return {
+        batch_id: {"batch_id": batch_id, **lane, **_kept(fields)}
+        for batch_id, fields in commit.batches.items()
+        if not lane or is_troubled(fields) or fields.get("status") == "SUPERSEDED"
+    }
+
+
+def read_from_batches(
+    read_index: Callable[..., Sequence[IndexDocument]], limit: int, after: str | None
+) -> Mapping[str, Document]:
+    """Return what `Views.read_troubled` does, for a store that keeps nothing apart from its batches."""
+    found: dict[str, Document] = {}
+    while len(found) < limit and (page := read_index("batches", limit=limit, after=after)):
+        found.update({each.key: trouble_of(each.document) for each in page if is_troubled(each.document)})
+        after = page[-1].key
+    return dict(islice(found.items(), limit))

@@ -1,0 +1,144 @@
+"""The first page of all batches is what the list begins with, read by names where the snapshots tell them."""
+
+from typing import Any
+
+import pytest
+
+from ops.newest import listed
+from state.events import Event
+from state.fold import NEWEST
+from state.journal import BatchQuery, page_key
+from state.ledger import LaneLedger
+from tests.unit.state.histories import T0_US, Clock, attempted, committed, finished, started, tell, writer
+from tests.unit.test_runs import Asked
+
+ALL = BatchQuery()
+
+
+def _lane(journal: Asked, lane: str, count: int, at_us: int = T0_US, *, is_over: bool = True) -> LaneLedger:
+    """A lane with so many batches, one an entry, a second apart."""
+    clock = Clock(at_us)
+    ledger = writer(journal, lane, clock=clock)
+    ledger.open()
+    tell(ledger, [[started()]])
+    for number in range(count):
+        clock.now_us += 1_000_000
+        tell(ledger, [[attempted(f"{lane}-{number:03}", number)], [committed(f"{lane}-{number:03}")]])
+    if is_over:
+        tell(ledger, [[finished()]])
+    return ledger
+
+
+def _same(journal: Asked, limit: int = NEWEST, query: BatchQuery = ALL) -> bool:
+    """Check that the page is that of the list, and tell whether the list was left alone."""
+    journal.asked.clear()
+    found = list(listed(journal, query, limit))
+    asked = "list" in journal.asked
+    assert found == list(journal.list_batches(query, limit=limit))
+    return not asked
+
+
+def test_between_runs_the_batches_are_read_by_name_those_of_all_lanes_merged() -> None:
+    journal = Asked()
+    for lane, count in (("0", 60), ("1", 40), ("2", NEWEST)):
+        _lane(journal, lane, count, T0_US + int(lane) * 300_000)
+    assert _same(journal)
+    assert journal.asked[0] == f"{NEWEST} batches"
+    assert _same(journal, limit=1)
+    assert _same(journal, query=BatchQuery(lane="0"))
+
+
+def test_while_a_run_is_at_work_the_list_is_asked() -> None:
+    journal = Asked()
+    _lane(journal, "0", 60)
+    _lane(journal, "1", 60, is_over=False)
+    assert not _same(journal)
+    assert _same(journal, query=BatchQuery(lane="0"))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        BatchQuery(status="COMMITTED"),
+        BatchQuery(lane="0", status="COMMITTED"),
+        BatchQuery(run="run-1"),
+        BatchQuery(since_us=T0_US),
+        BatchQuery(until_us=T0_US + 9),
+        BatchQuery(by="dead_at_us"),
+        BatchQuery(after=page_key(T0_US + 20_000_000, "x")),
+        BatchQuery(lane="no such lane"),
+    ],
+)
+def test_any_other_question_is_one_of_the_list(query: BatchQuery) -> None:
+    journal = Asked()
+    _lane(journal, "0", 60)
+    assert not _same(journal, query=query)
+
+
+def test_a_page_longer_than_the_snapshots_name_is_one_of_the_list() -> None:
+    journal = Asked()
+    _lane(journal, "0", 60)
+    assert not _same(journal, limit=NEWEST + 1)
+
+
+def test_a_lane_long_at_rest_with_few_batches_is_in_nobodys_way() -> None:
+    journal = Asked()
+    _lane(journal, "backfill", 5, T0_US - 10**9)
+    _lane(journal, "0", 60)
+    assert _same(journal)
+
+
+def test_a_lane_that_names_few_and_may_have_had_more_is_asked_about() -> None:
+    journal = Asked()
+    _lane(journal, "0", 60)
+    _lane(journal, "1", 60)
+    held = journal._snapshots["1"]
+    fewer: dict[str, Any] = {**held.document, "newest": held.document["newest"][:3]}
+    journal._snapshots["1"] = type(held)(held.version, fewer, held.token)
+    assert not _same(journal)
+    journal._snapshots["1"] = type(held)(held.version, {**held.document, "newest": []}, held.token)
+    assert not _same(journal)
+
+
+def test_fewer_batches_than_a_page_are_asked_about() -> None:
+    journal = Asked()
+    _lane(journal, "0", 5)
+    assert not _same(journal)
+    assert _same(journal, limit=5)
+
+
+def test_a_batch_that_aged_out_is_not_missed_on_the_page() -> None:
+    journal = Asked()
+    _lane(journal, "0", 60)
+    del journal._batches["0-055"]
+    assert not _same(journal)
+
+
+def test_a_batch_written_otherwise_than_it_is_named_is_asked_about() -> None:
+    journal = Asked()
+    _lane(journal, "0", 60)
+    journal._batches["0-055"]["attempted_at_us"] += 1
+    assert not _same(journal)
+
+
+def test_more_lanes_than_a_page_shows_are_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ops.newest.SHOWN_LANES", 2)
+    journal = Asked()
+    for lane in ("0", "1", "2"):
+        _lane(journal, lane, 60)
+    assert not _same(journal)
+    assert _same(journal, query=BatchQuery(lane="0"))
+
+
+def test_of_no_lane_the_list_is_empty() -> None:
+    assert not _same(Asked())
+    events: list[Event] = [started()]
+    journal = Asked()
+    tell(writer_opened(journal), [events, [finished()]])
+    assert not _same(journal)
+
+
+def writer_opened(journal: Asked) -> LaneLedger:
+    ledger = writer(journal)
+    ledger.open()
+    return ledger
