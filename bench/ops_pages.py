@@ -31,7 +31,7 @@ ROWS = 10_000
 """Small batches; a tenth as many are dead besides."""
 ROUNDS = 9
 WANTED_MS = 500
-"""What a page should stay under at the median. Told, not judged: a machine's load is in it."""
+"""What a page stays under at the median: the bar of issue 8. A machine's load is in it, so no test is timed by it."""
 HEAP_MB = 6_000
 PROJECT, BUCKET = "bench-pages", "bench-pages"
 ENTRIES_A_READ = 1_000
@@ -192,7 +192,9 @@ def told(found: Mapping[str, tuple[float, Cost]]) -> tuple[Sequence[dict[str, An
     ]
     calls = sum(each["calls"] > each["at most"] for each in figures)
     documents = sum(each["documents"] > each["no more than"] for each in figures)
+    slow = sum(each["median ms"] > WANTED_MS for each in figures)
     bars = [
+        Bar(f"pages that take more than {WANTED_MS} ms at the median", 0, slow),
         Bar("pages that call Firestore more often than they may", 0, calls),
         Bar("pages that read more documents than they may", 0, documents),
     ]

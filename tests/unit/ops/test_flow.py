@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ops.flow import LATE_US, STOPPED_US, Health, health, judged, source_lanes, verdict
+from ops.flow import LATE_US, LIVE_RUNS, STOPPED_US, Health, health, judged, source_lanes, verdict
 from ops.strip import TICK_US
 from state.events import RunFailed
 from state.fold import LaneState, Systemic
@@ -108,6 +108,20 @@ def test_the_worst_lane_is_the_pipeline_s_verdict_and_is_named() -> None:
     assert found.strip_lane == "0"
     assert health(desk.journal, NOW_US, 180.0, "1").strip_lane == "1"
     assert health(desk.journal, NOW_US, 180.0, "nope").strip_lane == "0"
+
+
+def test_the_part_that_is_asked_for_again_and_again_has_no_strip_and_reads_no_skips() -> None:
+    desk = Desk()
+    for number in range(LIVE_RUNS + 2):
+        desk.lane(run_id=f"run-{number}", now_us=NOW_US - (20 - number) * 10**6).finish()
+
+    def refuse(**_: object) -> None:
+        raise AssertionError("skips are not shown")
+
+    journal: Any = desk.journal
+    journal.list_skips = refuse
+    found = health(journal, NOW_US, 180.0, cells=0)
+    assert (found.level, found.strip, len(found.runs)) == ("good", (), LIVE_RUNS)
 
 
 def test_partitions_come_in_the_order_of_their_numbers_and_ops_is_no_source_lane() -> None:
