@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ops.flow import SHOWN_LANES, source_lanes
 from state.codec import decode_state
-from state.fold import NEWEST
 from state.journal import BatchQuery, Document, Journal, from_page_key
 
 _AT_ONCE = 6
@@ -23,7 +22,7 @@ def listed(journal: Journal, query: BatchQuery, limit: int) -> Sequence[Document
         ValueError: `query.after` is no page key.
     """
     is_first = query == BatchQuery(lane=query.lane)
-    found = _by_names(journal, query.lane, limit) if is_first and limit <= NEWEST else None
+    found = _by_names(journal, query.lane, limit) if is_first else None
     return journal.list_batches(query, limit=limit) if found is None else found
 
 
@@ -44,6 +43,6 @@ def _newest(journal: Journal, lanes: Sequence[str]) -> list[tuple[str, ...]] | N
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         snapshots = list(pool.map(journal.read_snapshot, lanes))
     states = [decode_state(snapshot.document) for snapshot in snapshots if snapshot]
-    if len(states) < len(lanes) or any(state.run_open or not state.newest for state in states):
+    if any(state.run_open or not state.newest for state in states):
         return None
     return [state.newest for state in states]

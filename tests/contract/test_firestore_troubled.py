@@ -190,6 +190,21 @@ def test_what_is_kept_otherwise_than_the_document_says_is_told_and_mended(
     assert verify_pipeline(journal, PIPELINE) == []
 
 
+def test_what_ages_out_may_be_gone_before_its_batch(client: Any, journal: FirestoreJournal) -> None:
+    operator(journal).discard("b1", **BY)
+    client.document(f"pipelines/{PIPELINE}/troubled/b1").delete()
+    assert verify_pipeline(journal, PIPELINE) == []
+
+
+def test_documents_come_in_the_order_asked_whatever_order_firestore_sends_them_in(
+    client: Any, journal: FirestoreJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ordinary = client.get_all
+    monkeypatch.setattr(client, "get_all", lambda *asked, **how: [*ordinary(*asked, **how)][::-1])
+    assert [batch["batch_id"] for batch in journal.read_batches(["b3", "b1", "b9", "b2"])] == ["b3", "b1", "b2"]
+    assert [stored.entry.version for stored in journal.read_versions("0", [3, 1, 2])] == [3, 1, 2]
+
+
 def test_what_is_kept_of_a_batch_that_is_gone_is_told_unless_it_ages_out(
     client: Any, journal: FirestoreJournal
 ) -> None:

@@ -11,6 +11,7 @@ from state.events import RunFailed
 from state.fold import LaneState, Systemic
 from state.memory import MemoryJournal
 from tests.dead import INGEST_US, PIPELINE, Desk, batch_of, flight
+from tests.unit.state.histories import operator
 
 NOW_US = INGEST_US + 3600 * 10**6
 SYSTEMIC = Systemic("PERMISSION_DENIED", "no", "f1", "r1", 3, 1)
@@ -108,6 +109,18 @@ def test_the_worst_lane_is_the_pipeline_s_verdict_and_is_named() -> None:
     assert found.strip_lane == "0"
     assert health(desk.journal, NOW_US, 180.0, "1").strip_lane == "1"
     assert health(desk.journal, NOW_US, 180.0, "nope").strip_lane == "0"
+
+
+def test_a_batch_whose_replay_is_at_work_or_died_still_waits_for_a_person() -> None:
+    desk = Desk()
+    lane = desk.lane(now_us=NOW_US - 300 * 10**6)
+    first, _ = (lane.dead(batch_of([flight(number)], start=f"p{number}")) for number in range(2))
+    lane.finish()
+    claim: dict[str, Any] = {"token": "t", "actor": "ann", "reason": "test"}
+    operator(desk.journal).claim(first, **claim)
+    found = _health(desk)
+    assert (found.dead, found.replaying) == (1, 1)
+    assert found.text == "Data is flowing; 2 batches are set aside."
 
 
 def test_the_part_that_is_asked_for_again_and_again_has_no_strip_and_reads_no_skips() -> None:

@@ -15,7 +15,7 @@ from tests.unit.test_runs import Asked
 ALL = BatchQuery()
 
 
-def _lane(journal: Asked, lane: str, count: int, at_us: int = T0_US, *, is_over: bool = True) -> LaneLedger:
+def _lane(journal: Asked, lane: str, count: int, at_us: int = T0_US) -> LaneLedger:
     """A lane with so many batches, one an entry, a second apart."""
     clock = Clock(at_us)
     ledger = writer(journal, lane, clock=clock)
@@ -24,8 +24,7 @@ def _lane(journal: Asked, lane: str, count: int, at_us: int = T0_US, *, is_over:
     for number in range(count):
         clock.now_us += 1_000_000
         tell(ledger, [[attempted(f"{lane}-{number:03}", number)], [committed(f"{lane}-{number:03}")]])
-    if is_over:
-        tell(ledger, [[finished()]])
+    tell(ledger, [[finished()]])
     return ledger
 
 
@@ -51,7 +50,9 @@ def test_between_runs_the_batches_are_read_by_name_those_of_all_lanes_merged() -
 def test_while_a_run_is_at_work_the_list_is_asked() -> None:
     journal = Asked()
     _lane(journal, "0", 60)
-    _lane(journal, "1", 60, is_over=False)
+    ledger = _lane(journal, "1", 60)
+    assert _same(journal)
+    tell(ledger, [[started("run-2")], [attempted("1-060", 60)]], "run-2")
     assert not _same(journal)
     assert _same(journal, query=BatchQuery(lane="0"))
 
@@ -78,6 +79,8 @@ def test_any_other_question_is_one_of_the_list(query: BatchQuery) -> None:
 def test_a_page_longer_than_the_snapshots_name_is_one_of_the_list() -> None:
     journal = Asked()
     _lane(journal, "0", 60)
+    assert not _same(journal, limit=NEWEST + 1)
+    _lane(journal, "1", 60, T0_US + 10**9)
     assert not _same(journal, limit=NEWEST + 1)
 
 
