@@ -81,6 +81,34 @@ def fill(journal: Journal, size: Size, now_us: int) -> None:
     ops.published(10**9)
 
 
+def begin(journal: Journal, number: int, entries: int, now_us: int) -> str:
+    """Let a run be at work that has written so many entries, one batch attempted and the one before settled in each;
+    `number` is its first batch's. Return its id.
+    """
+    run_id, nonces = f"run-{number:06d}-at-work", itertools.count()
+    ledger = LaneLedger(
+        journal,
+        PIPELINE,
+        LANE,
+        now_us=lambda: now_us,
+        nonce=lambda: f"w{now_us}-{next(nonces)}",
+        sleep=_no_sleep,
+        retention_days=90,
+    )
+    ledger.open()
+    ledger.append([_started(run_id)], run_id=run_id)
+    ended: list[Event] = []
+    for each in range(number, number + entries):
+        attempt, *rest = _events(each, now_us, is_dead=False)
+        ledger.append([*ended, attempt], run_id=run_id, digests={id_of(each): bytes(16 * ROWS)})
+        ended = rest
+    return run_id
+
+
+def _started(run_id: str) -> RunStarted:
+    return RunStarted(run_id=run_id, trigger="scheduler", takeover=False, code_version="bench", partitions=1)
+
+
 def _no_sleep(_: float) -> None:
     return
 
@@ -91,8 +119,7 @@ def id_of(number: int) -> str:
 
 
 def _run(ledger: LaneLedger, run_id: str, batches: list[tuple[int, bool]], now_us: int) -> None:
-    started = RunStarted(run_id=run_id, trigger="scheduler", takeover=False, code_version="bench", partitions=1)
-    ledger.append([started], run_id=run_id)
+    ledger.append([_started(run_id)], run_id=run_id)
     for at in range(0, len(batches), BATCHES_AN_ENTRY):
         some = batches[at : at + BATCHES_AN_ENTRY]
         events = [event for number, is_dead in some for event in _events(number, now_us, is_dead=is_dead)]

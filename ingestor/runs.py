@@ -29,19 +29,29 @@ def shown(journal: Journal, run_id: str, *, limit: int = SHOWN_BATCHES) -> dict[
 def newest_batches(journal: Journal, run: Document, limit: int) -> Sequence[Document]:
     """Return the batches that a run attempted last, newest first.
 
-    A run that ended says between which versions it wrote: these entries name its batches. Of one that is at work, or
-    whose entries have begun to age out, the index of batches is asked.
+    A run that ended says between which versions it wrote, one that did not wrote the newest: these entries name its
+    batches. Where they have begun to age out, or are too many, the index of batches is asked.
     """
-    named = _named(journal, run, limit) if run.get("finished_version") else None
+    named = _named(journal, run, limit)
     batches = journal.read_batches(named) if named else ()
     if named is None or len(batches) < len(named):
         return journal.list_batches(BatchQuery(run=run["run_id"]), limit=limit)
     return batches
 
 
+def _last_version(journal: Journal, run: Document) -> int:
+    if run.get("finished_version"):
+        return int(run["finished_version"])
+    newest = journal.read_newest_entry(run["lane"])
+    return newest.entry.version if newest else 0
+
+
 def _named(journal: Journal, run: Document, limit: int) -> list[str] | None:
     """Return the ids of those batches, None when the entries do not tell."""
-    first, last, found = int(run["started_version"]), int(run["finished_version"]), list[str]()
+    first, found = run.get("started_version"), list[str]()
+    if not first:
+        return None
+    last = _last_version(journal, run)
     for top in range(last, max(first - 1, last - MOST_WINDOWS * WINDOW), -WINDOW):
         versions = range(top, max(first, top - WINDOW + 1) - 1, -1)
         entries = journal.read_versions(run["lane"], versions)

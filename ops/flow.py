@@ -1,8 +1,8 @@
 """Is data flowing? One verdict, one sentence and one line a lane, from the ledger. Reads only.
 
 Costs, a lane: its snapshot and at most `CELLS` runs, of one lane as many skips; while a run is at work, or died, its
-newest entry and at most `SHOWN_IN_DOUBT` batches besides; and two counts for the pipeline. All are asked at once.
-During a run the checkpoint is the one it started from: nothing is folded for a page.
+entries so far besides (`ops.lane_now`) and, when they are too many, the newest one and at most `SHOWN_IN_DOUBT`
+batches; and two counts for the pipeline. All are asked at once.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
+from ops.lane_now import lane_now
 from ops.strip import CELLS, TICK_US, Cell, strip
-from state.codec import decode_state
 from state.events import OPS_LANE, Position
 from state.fold import LaneState
 from state.journal import BatchQuery, Document, Journal
@@ -119,16 +119,15 @@ def health(
 
 
 def _stands(journal: Journal, lane: str, stale_s: float) -> _Stands:
-    """Between runs the snapshot tells what is in doubt; a run that is at work, or died, has attempted more since."""
-    snapshot = journal.read_snapshot(lane)
-    state = decode_state(snapshot.document) if snapshot else LaneState()
-    if not state.run_open:
-        oldest_us = min((batch.ingest_time_us for batch in state.unsettled), default=None)
-        return _Stands(state, is_live=False, in_doubt=len(state.unsettled), oldest_us=oldest_us)
+    now = lane_now(journal, lane)
+    if now.is_whole:
+        is_live = now.state.run_open and now.heard_s is not None and now.heard_s < stale_s
+        oldest_us = min((batch.ingest_time_us for batch in now.state.unsettled), default=None)
+        return _Stands(now.state, is_live, len(now.state.unsettled), oldest_us)
     newest = journal.read_newest_entry(lane)
     doubt = journal.list_batches(BatchQuery(status="ATTEMPTED", lane=lane), limit=SHOWN_IN_DOUBT)
     is_live = newest is not None and newest.age_s < stale_s
-    return _Stands(state, is_live, len(doubt), doubt[-1]["attempted_at_us"] if doubt else None)
+    return _Stands(now.state, is_live, len(doubt), doubt[-1]["attempted_at_us"] if doubt else None)
 
 
 def _line(lane: str, stands: _Stands, runs: Sequence[Document], now_us: int) -> LaneHealth:

@@ -1,22 +1,23 @@
 """The first page of all batches, read by their names. Reads only.
 
-Each lane's snapshot names the batches that were attempted last; while no run is at work these are the newest there
-are. So the page that a person opens first costs a read a lane and one a batch, however large the ledger: Firestore
-would answer the query as fast, its emulator sorts all batches for it.
+Each lane's state names the batches that were attempted last. So the page that a person opens first costs a read a lane
+(some more while its run is at work) and one a batch, however large the ledger: Firestore would answer the query as
+fast, its emulator sorts all batches for it.
 """
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from ops.flow import SHOWN_LANES, source_lanes
-from state.codec import decode_state
+from ops.lane_now import lane_now
 from state.journal import BatchQuery, Document, Journal, from_page_key
 
 _AT_ONCE = 6
 
 
 def listed(journal: Journal, query: BatchQuery, limit: int) -> Sequence[Document]:
-    """Return what `Journal.list_batches` does, by names where the snapshots tell all of it.
+    """Return what `Journal.list_batches` does, by names where the lanes' states tell all of it.
 
     Raises:
         ValueError: `query.after` is no page key.
@@ -31,7 +32,7 @@ def _by_names(journal: Journal, lane: str | None, limit: int) -> Sequence[Docume
     newest = _newest(journal, lanes) if len(lanes) <= SHOWN_LANES else None
     keys = sorted((key for each in newest or () for key in each), reverse=True)[:limit]
     if newest is None or len(keys) < limit or any(keys[-1] < each[-1] for each in newest):
-        return None  # a lane whose snapshot names fewer may have had older ones that belong here
+        return None  # a lane that names fewer may have had older ones that belong here
     named = {batch_id: at_us for at_us, batch_id in map(from_page_key, keys)}
     found = journal.read_batches([*named])
     is_whole = [(batch["batch_id"], batch["attempted_at_us"]) for batch in found] == [*named.items()]
@@ -39,10 +40,9 @@ def _by_names(journal: Journal, lane: str | None, limit: int) -> Sequence[Docume
 
 
 def _newest(journal: Journal, lanes: Sequence[str]) -> list[tuple[str, ...]] | None:
-    """Return what each lane's snapshot names; None when a run is at work, or one names nothing."""
+    """Return what each lane's state names; None when a run wrote more than is read, or one names nothing."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        snapshots = list(pool.map(journal.read_snapshot, lanes))
-    states = [decode_state(snapshot.document) for snapshot in snapshots if snapshot]
-    if any(state.run_open or not state.newest for state in states):
+        found = list(pool.map(partial(lane_now, journal), lanes))
+    if any(not now.is_whole or not now.state.newest for now in found):
         return None
-    return [state.newest for state in states]
+    return [now.state.newest for now in found]

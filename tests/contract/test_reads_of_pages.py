@@ -6,8 +6,8 @@ from contextlib import closing
 
 import pytest
 
-from bench.ops_ledger import PIPELINE, Size, fill
-from bench.ops_pages import MOST, Cost, CountedJournal, pages, service_on
+from bench.ops_ledger import PIPELINE, Size, begin, fill
+from bench.ops_pages import AT_WORK, ENTRIES, MOST, Cost, CountedJournal, pages, service_on
 from state.firestore import FirestoreJournal, client_for
 
 FIRST = Size(dead=1_020, small=60, runs=150, actions=50)
@@ -29,12 +29,17 @@ def test_each_page_asks_as_often_and_reads_as_much_of_a_larger_ledger(gcs_url: s
             before = _costs(gcs_url, journal)
             fill(writing, grown, now_us)
             after = _costs(gcs_url, journal)
+            working = begin(writing, grown.first + grown.dead + grown.small, ENTRIES, now_us)
+            at_work = pages(service_on(journal, gcs_url), journal, 0, AT_WORK, working)
     assert {page: (cost.calls, cost.documents) for page, cost in after.items()} == {
         page: (cost.calls, cost.documents) for page, cost in before.items()
     }
     for page, (calls, documents) in MOST.items():
         assert after[page].calls <= calls, page
         assert after[page].documents <= documents, page
+    for page, (calls, documents) in AT_WORK.items():
+        assert at_work[page][1].calls <= calls, page
+        assert at_work[page][1].documents <= documents, page
     assert after["/failures"].counted == FIRST.dead + grown.dead, "a count is of all, and the only thing that grows"
 
 

@@ -115,9 +115,9 @@ def _over(journal: MemoryJournal) -> LaneLedger:
     [
         lambda journal: journal._entries["0"].pop(2),
         lambda journal: journal._batches.pop("b1"),
-        lambda journal: journal._runs["run-1"].update(finished_version=None),
+        lambda journal: journal._runs["run-1"].pop("started_version"),
     ],
-    ids=["an entry aged out", "a batch aged out", "still at work"],
+    ids=["an entry aged out", "a batch aged out", "a run whose start nobody told"],
 )
 def test_where_the_entries_do_not_tell_all_the_list_is_asked(harm: Any) -> None:
     journal = Asked()
@@ -126,6 +126,19 @@ def test_where_the_entries_do_not_tell_all_the_list_is_asked(harm: Any) -> None:
     found = newest_batches(journal, run_of(journal), 9)
     assert journal.asked[-1] == "list"
     assert found == journal.list_batches(BatchQuery(run="run-1"), limit=9)
+
+
+def test_of_a_run_at_work_the_newest_entries_name_the_batches() -> None:
+    journal = Asked()
+    ledger = told(journal)
+    tell(ledger, [[started()], [attempted("b1"), attempted("b2", 1)], [committed("b1")], [attempted("b3", 2)]])
+    found = newest_batches(journal, run_of(journal), 9)
+    assert [(batch["batch_id"], batch["status"]) for batch in found] == [
+        ("b3", "ATTEMPTED"),
+        ("b2", "ATTEMPTED"),
+        ("b1", "COMMITTED"),
+    ]
+    assert "list" not in journal.asked
 
 
 def test_a_run_without_batches_has_none_and_no_list_is_asked() -> None:
