@@ -73,6 +73,7 @@ CALLS: Final = (
     ),
     Call("state/firestore.py", "commit", (), _BOTH, "the writes above, at once"),
     Call("state/firestore.py", "get", (f"{_ENTITIES}.get",), _BOTH, "one document"),
+    Call("state/firestore.py", "get_all", (f"{_ENTITIES}.get",), _BOTH, "documents by name"),
     Call("state/firestore.py", "stream", (f"{_ENTITIES}.get", f"{_ENTITIES}.list"), _BOTH, "queries"),
 )
 

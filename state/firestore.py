@@ -37,7 +37,7 @@ from state.journal import (
     StoredEntry,
     Token,
 )
-from state.troubled import is_troubled, trouble_of, troubled_changes
+from state.troubled import trouble_anew, troubled_changes
 
 CALL_S = 10.0
 """Deadline of one RPC."""
@@ -133,13 +133,6 @@ class FirestoreJournal(FirestoreViews):
         kept, gone = troubled_parts(fields)
         batch._add_write_pbs([merged(self._document("troubled", key)._document_path, kept, gone)])  # noqa: SLF001 - likewise
 
-    def _replace_troubled(self, batch: Any, key: str, trouble: Document) -> None:  # noqa: ANN401
-        reference = self._document("troubled", key)
-        if trouble:
-            batch.set(reference, to_stored(trouble))
-        else:
-            batch.delete(reference)
-
     def _replace_snapshot(self, batch: Any, commit: Commit) -> None:  # noqa: ANN401
         """Last of the commit. The state is one field, so that an update replaces it whole."""
         reference = self._lane(commit.lane)
@@ -198,7 +191,7 @@ class FirestoreJournal(FirestoreViews):
             changes = {**kept, **taken_out([*gone, *unset])}
             batch.update(reference, changes, option=self._client.write_option(last_update_time=token))
         if kind == "batches" and "batch_id" in fields:
-            self._replace_troubled(batch, key, trouble_of(fields) if is_troubled(fields) else {})
+            self._merge_troubled(batch, key, trouble_anew(key, fields))
         self._commit(batch, f"{kind} {key}")
 
     def create_skip(self, skip_id: str, document: Document, expire_at_us: int) -> None:

@@ -70,6 +70,12 @@ def troubled_changes(commit: Commit) -> Mapping[str, dict[str, Any]]:
     }
 
 
+def trouble_anew(batch_id: str, batch: Document) -> dict[str, Any]:
+    """Return all fields of what is kept of a batch, empty ones included: of one without trouble nothing but its id."""
+    trouble = trouble_of(batch) if is_troubled(batch) else {}
+    return {**dict.fromkeys((*TROUBLED_FIELDS, WAITING)), **trouble, "batch_id": batch_id}
+
+
 def read_from_batches(
     read_index: Callable[..., Sequence[IndexDocument]], limit: int, after: str | None
 ) -> Mapping[str, Document]:
