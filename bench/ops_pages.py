@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 NAME = "ops_pages"
 NEEDS_FIRESTORE = True
-ROWS = 10_000
+ROWS = 100_000
 """Small batches; a tenth as many are dead besides."""
 ROUNDS = 9
 WARMING = 5

@@ -17,7 +17,7 @@ CHARTS = {
     "end_to_end": "performance-end-to-end.svg",
     "memory": "performance-memory.svg",
 }
-ORDER = ("end_to_end", "encode", "append", "memory", "startup", "ledger")
+ORDER = ("end_to_end", "encode", "append", "memory", "startup", "ledger", "ops_pages")
 RUNS_A_DAY = 144
 ROW_BYTES = 215
 """A flight with its metadata columns, as `make demo` sends it."""
@@ -49,9 +49,10 @@ Every run's summary says what it used and what that costs at list prices: `cost.
 
 Prices are those of one region in the cheapest tier, of November 2026; check them before you quote them. The Storage
 Write API bills bytes without a minimum for a row: the minimum of 1 KB a row that is often quoted belongs to the REST
-API (`insertAll`), which is not used here. Not in these figures: storage and queries in BigQuery (the dedup view reads
-the ledger table and the partitions that a query's filter leaves), network, Cloud Scheduler, logs, the document reads
-with which a run opens its lane (the snapshot and the entries after it, whatever the pipeline's age), the free tiers.
+API (`insertAll`), which is not used here. A batch that is set aside or has rejected records costs the ledger one
+document more than others. Not in these figures: storage and queries in BigQuery (the dedup view reads the ledger table
+and the partitions that a query's filter leaves), network, Cloud Scheduler, logs, the document reads with which a run
+opens its lane (the snapshot and the entries after it, whatever the pipeline's age), the free tiers.
 
 ## A month of a pipeline
 

@@ -23,7 +23,7 @@ def status_command(*, as_json: bool) -> None:
 
 def _lines(found: dict[str, Any]) -> list[str]:
     lines = [line for lane in found["lanes"] for line in _lane_lines(lane)] or ["no run yet"]
-    dead = ", ".join(f"{c['batches']}{'+' if c['more'] else ''} {s}" for s, c in found["dead_letters"].items())
+    dead = ", ".join(f"{c['batches']} {s}" for s, c in found["dead_letters"].items())
     lines.append(f"dead letters: {dead}")
     for run in found["last_runs"]:
         rows = "" if run["rows_committed"] is None else f", {run['rows_committed']} rows"

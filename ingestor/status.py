@@ -9,22 +9,20 @@ from state.fold import LaneState
 from state.journal import BatchQuery, Document, Journal
 from state.ledger import LaneLedger, Opened
 
-COUNTED = 1_000
-"""Batches counted at most; more show as this number and `more`."""
 LAST_RUNS = 10
 
 
 def status(journal: Journal, open_lane: Callable[[str], LaneLedger], now_us: int, stale_s: float) -> dict[str, Any]:
     """Return the state of every lane, the open dead letters and the last runs.
 
-    Reads each lane's snapshot, last entries and two runs, at most `COUNTED` batches a status and `LAST_RUNS` runs,
-    whatever the age of the pipeline.
+    Reads each lane's snapshot, last entries and two runs, two aggregations and `LAST_RUNS` runs, whatever the age of
+    the pipeline.
     """
     runs = journal.list_runs(limit=LAST_RUNS)
     lanes = [lane for lane in journal.read_lanes() if lane != OPERATORS_LANE]
     return {
         "lanes": [_lane(journal, lane, open_lane(lane).look(), now_us, stale_s) for lane in lanes],
-        "dead_letters": {name: _count(journal, name) for name in ("DEAD_LETTERED", "REPLAYING", "DISCARDED")},
+        "dead_letters": {name: {"batches": count} for name, count in _dead_letters(journal).items()},
         "last_runs": [_run(run) for run in runs],
     }
 
@@ -65,9 +63,10 @@ def _systemic(journal: Journal, state: LaneState, lane: str) -> dict[str, Any] |
     }
 
 
-def _count(journal: Journal, status_name: str) -> dict[str, Any]:
-    found = len(journal.list_batches(BatchQuery(status=status_name), limit=COUNTED))
-    return {"batches": found, "more": found == COUNTED}
+def _dead_letters(journal: Journal) -> dict[str, int]:
+    waiting, discarded = journal.count_waiting(), BatchQuery(status="DISCARDED", by="dead_at_us")
+    counts = {"DEAD_LETTERED": waiting.dead, "REPLAYING": waiting.replaying}
+    return {**counts, "DISCARDED": journal.count_batches(discarded)}
 
 
 def _run(run: Document) -> dict[str, Any]:

@@ -180,10 +180,9 @@ class LaneStatus(BaseModel):
 
 
 class Count(BaseModel):
-    """How many; `more` when counting stopped there."""
+    """How many."""
 
     batches: int
-    more: bool
 
 
 class Status(BaseModel):

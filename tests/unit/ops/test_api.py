@@ -321,7 +321,7 @@ def test_status_says_what_a_person_asks_first() -> None:
     here, _ = with_dead(2)
     status = here.get("/api/status").json
     assert status["pipeline"] == "flights"
-    assert status["dead_letters"]["DEAD_LETTERED"] == {"batches": 2, "more": False}
+    assert status["dead_letters"]["DEAD_LETTERED"] == {"batches": 2}
     assert [lane["lane"] for lane in status["lanes"]] == ["0"]
 
 
