@@ -39,7 +39,7 @@ def lane_now(journal: Journal, lane: str) -> LaneNow:
         entries = journal.read_versions(lane, range(first, first + WINDOW))
         for stored in entries:
             now = _followed(now, stored)
-        if len(entries) < WINDOW or not now.is_whole:
+        if len(entries) < WINDOW:
             return now
     return LaneNow(now.state, is_whole=False, heard_s=now.heard_s)
 
@@ -47,11 +47,10 @@ def lane_now(journal: Journal, lane: str) -> LaneNow:
 def _followed(now: LaneNow, stored: StoredEntry) -> LaneNow:
     """Return the lane with one more entry. What cannot follow is for `ingestor ledger verify`, not for a page."""
     entry, state = stored.entry, now.state
-    if entry.version == state.version or not now.is_whole:
+    if entry.version == state.version:
         return LaneNow(state, now.is_whole, stored.age_s)
     try:
-        followed = fold(state, decode_entry(entry), moment_of(entry), entry.hash)
+        state = fold(state, decode_entry(entry), moment_of(entry), entry.hash)
     except (CorruptHistory, UnknownEvent):
         return LaneNow(state, is_whole=False, heard_s=stored.age_s)
-    is_next = entry.version == state.version + 1
-    return LaneNow(followed if is_next else state, is_next, stored.age_s)
+    return LaneNow(state, now.is_whole, stored.age_s)

@@ -123,6 +123,30 @@ def test_a_batch_whose_replay_is_at_work_or_died_still_waits_for_a_person() -> N
     assert found.text == "Data is flowing; 2 batches are set aside."
 
 
+def test_of_a_run_that_wrote_more_than_a_page_reads_the_index_tells_what_is_in_doubt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ops.lane_now.WINDOW", 2)
+    monkeypatch.setattr("ops.lane_now.MOST_WINDOWS", 1)
+    desk = Desk()
+    lane = desk.lane(now_us=NOW_US - 60 * 10**6)
+    for number in range(3):
+        lane._attempt(batch_of([flight(number)], start=f"p{number}"))
+    (line,) = _health(desk).lanes
+    assert (line.live_run, line.in_doubt) == ("run-1", 3)
+    assert line.oldest_in_doubt_s == pytest.approx(58, abs=1)
+
+
+def test_a_run_that_ended_while_the_page_was_made_is_not_at_work() -> None:
+    desk = Desk()
+    lane = desk.lane(now_us=NOW_US - 60 * 10**6)
+    journal: Any = desk.journal
+    snapshot = journal.read_snapshot("0")
+    lane.finish()
+    journal._snapshots["0"] = snapshot
+    assert _health(desk).lanes[0].live_run == ""
+
+
 def test_the_part_that_is_asked_for_again_and_again_has_no_strip_and_reads_no_skips() -> None:
     desk = Desk()
     for number in range(LIVE_RUNS + 2):
