@@ -40,7 +40,7 @@ ENTRIES_A_READ = 1_000
 """Index entries that a count looks at for the price of one read (cloud.google.com/firestore/pricing)."""
 MOST = {
     "/": (7, 250),
-    "/live": (5, 12),
+    "/live": (5, 27),
     "/failures": (2, 1_000),
     "/batches": (3, 54),
     "/batches?status=DEAD_LETTERED": (3, 102),
@@ -55,7 +55,7 @@ MOST = {
     "/audit": (2, 52),
 }
 """Of each page: calls of Firestore, and documents that they may return, however large the ledger; one lane."""
-AT_WORK = {"/": (9, 351), "/live": (7, 112), "/batches": (5, 154), "/runs/{working}": (5, 153)}
+AT_WORK = {"/": (9, 312), "/live": (7, 88), "/batches": (5, 116), "/runs/{working}": (5, 153)}
 """Likewise while a run is at work that has written `ENTRIES`."""
 ENTRIES = 60
 

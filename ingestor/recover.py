@@ -18,6 +18,8 @@ from state.events import LaneRecovered
 from state.fold import LaneState
 from state.journal import BatchQuery, Document, Journal
 from state.ledger import LaneLedger
+from state.ops_index import Held
+from state.troubled import is_troubled
 
 MAX_RECOVERED = 4_000
 """Batches of one recovery: about 170 bytes each of the lane's snapshot, whose limit is 1 MiB."""
@@ -50,11 +52,14 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True)
 class _Lost:
-    """What is newer than a snapshot: batches to supersede, and to discard on lane `ops`."""
+    """What is newer than a snapshot: batches to supersede, and to discard on lane `ops`. `troubled` are documents of
+    the former that have rejected records.
+    """
 
     known: tuple[str, ...]
     forgotten: tuple[str, ...]
     dead: tuple[str, ...]
+    troubled: Mapping[str, Document]
 
 
 def recover(ports: RecoverPorts, lane: str, *, actor: str, reason: str) -> Recovered:
@@ -80,7 +85,7 @@ def recover(ports: RecoverPorts, lane: str, *, actor: str, reason: str) -> Recov
     for batch_id in lost.dead:  # before the lane goes on, so that a crash in between is found aged out again
         ports.discard(batch_id, actor, f"lane {lane} recovered: {reason}")
     event = LaneRecovered(actor=actor, reason=reason, batch_ids=lost.known, forgotten_ids=lost.forgotten)
-    landed = ledger.recover(event, above=above)
+    landed = ledger.recover(event, above=above, held=Held(lost.troubled))
     ports.log(lane)(LogName.LANE_RECOVERED, "WARNING", actor=actor, batches_superseded=superseded)
     return Recovered(lane, landed.version, superseded, len(lost.dead), ports.control.acknowledge(lane, ledger))
 
@@ -88,6 +93,7 @@ def recover(ports: RecoverPorts, lane: str, *, actor: str, reason: str) -> Recov
 def _lost(journal: Journal, lane: str, snapshot: LaneState, published: Mapping[str, str]) -> _Lost:
     carried = {batch.batch_id for batch in snapshot.unsettled}
     known, dead, seen = list[str](), list[str](), set[str]()
+    troubled = dict[str, Document]()
     for batch in _batches(journal, lane):
         batch_id, status = batch["batch_id"], batch["status"]
         seen.add(batch_id)
@@ -97,9 +103,10 @@ def _lost(journal: Journal, lane: str, snapshot: LaneState, published: Mapping[s
             dead.append(batch_id)
         elif status in {"ATTEMPTED", "COMMITTED"}:
             known.append(batch_id)
+            troubled |= {batch_id: batch} if is_troubled(batch) else {}
     visible = (batch_id for batch_id, status in published.items() if status == "COMMITTED")
     forgotten = {*visible, *carried} - seen
-    return _Lost(tuple(sorted(known)), tuple(sorted(forgotten)), tuple(sorted(dead)))
+    return _Lost(tuple(sorted(known)), tuple(sorted(forgotten)), tuple(sorted(dead)), troubled)
 
 
 def _batches(journal: Journal, lane: str) -> Iterator[Document]:

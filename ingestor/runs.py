@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from state.events import BatchAttempted
-from state.journal import BatchQuery, Document, Journal
+from state.journal import BatchQuery, Document, Journal, from_page_key, page_key
 
 SHOWN_BATCHES = 200
 """Batches told of one run at most."""
@@ -58,8 +58,9 @@ def _named(journal: Journal, run: Document, limit: int) -> list[str] | None:
         if len(entries) < len(versions):
             return None
         for stored in entries:
-            events = (event for event in stored.entry.events if event["type"] == BatchAttempted.TYPE)
-            found += sorted((str(event["batch_id"]) for event in events), reverse=True)
+            events = stored.entry.events if stored.entry.run_id == run["run_id"] else ()
+            attempts = (event for event in events if event["type"] == BatchAttempted.TYPE)
+            found += [page_key(stored.entry.at_us, str(event["batch_id"])) for event in attempts]
         if len(found) >= limit or versions[-1] == first:
-            return found[:limit]
+            return [from_page_key(key)[1] for key in sorted(found, reverse=True)[:limit]]
     return None

@@ -1,8 +1,8 @@
 """Is data flowing? One verdict, one sentence and one line a lane, from the ledger. Reads only.
 
 Costs, a lane: its snapshot and at most `CELLS` runs, of one lane as many skips; while a run is at work, or died, its
-entries so far besides (`ops.lane_now`) and, when they are too many, the newest one and at most `SHOWN_IN_DOUBT`
-batches; and two counts for the pipeline. All are asked at once.
+entries so far besides (`ops.lane_now`) and, when they are too many, at most `SHOWN_IN_DOUBT` batches; and two counts
+for the pipeline. All are asked at once.
 """
 
 from collections.abc import Sequence
@@ -23,8 +23,6 @@ SHOWN_IN_DOUBT = 300
 SHOWN_LANES = 20
 _AT_ONCE = 6
 """Questions asked of the ledger at once."""
-LIVE_RUNS = 5
-"""Runs of a lane that are read for its line alone, again and again."""
 OTHER_RUNS = 20
 """Runs of a lane whose strip is not shown: enough to find its last complete one, or to say that there was none."""
 Level = Literal["good", "warn", "bad"]
@@ -93,7 +91,7 @@ def health(
         lanes = source_lanes(journal)
         chosen = strip_lane if strip_lane in lanes else (lanes[0] if lanes else "")
         listed = {
-            lane: pool.submit(journal.list_runs, lane=lane, limit=cells or LIVE_RUNS if lane == chosen else OTHER_RUNS)
+            lane: pool.submit(journal.list_runs, lane=lane, limit=(cells if lane == chosen else 0) or OTHER_RUNS)
             for lane in dict.fromkeys([*lanes[:SHOWN_LANES], *([chosen] if chosen else [])])
         }
         since_us = now_us - (cells + 1) * TICK_US
@@ -120,13 +118,11 @@ def health(
 
 def _stands(journal: Journal, lane: str, stale_s: float) -> _Stands:
     now = lane_now(journal, lane)
+    is_live = now.state.run_open and now.heard_s is not None and now.heard_s < stale_s
     if now.is_whole:
-        is_live = now.state.run_open and now.heard_s is not None and now.heard_s < stale_s
         oldest_us = min((batch.ingest_time_us for batch in now.state.unsettled), default=None)
         return _Stands(now.state, is_live, len(now.state.unsettled), oldest_us)
-    newest = journal.read_newest_entry(lane)
     doubt = journal.list_batches(BatchQuery(status="ATTEMPTED", lane=lane), limit=SHOWN_IN_DOUBT)
-    is_live = newest is not None and newest.age_s < stale_s
     return _Stands(now.state, is_live, len(doubt), doubt[-1]["attempted_at_us"] if doubt else None)
 
 

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from ops.flow import SHOWN_LANES, source_lanes
-from ops.lane_now import lane_now
+from ops.lane_now import FOLDED, lane_now
+from state.fold import NEWEST
 from state.journal import BatchQuery, Document, Journal, from_page_key
 
 _AT_ONCE = 6
@@ -28,8 +29,8 @@ def listed(journal: Journal, query: BatchQuery, limit: int) -> Sequence[Document
 
 
 def _by_names(journal: Journal, lane: str | None, limit: int) -> Sequence[Document] | None:
-    lanes = [lane] if lane else source_lanes(journal)
-    newest = _newest(journal, lanes) if len(lanes) <= SHOWN_LANES else None
+    lanes = [each for each in source_lanes(journal) if lane in {None, each}]
+    newest = _newest(journal, lanes) if len(lanes) <= SHOWN_LANES and limit <= NEWEST * len(lanes) else None
     keys = sorted((key for each in newest or () for key in each), reverse=True)[:limit]
     if newest is None or len(keys) < limit or any(keys[-1] < each[-1] for each in newest):
         return None  # a lane that names fewer may have had older ones that belong here
@@ -40,9 +41,9 @@ def _by_names(journal: Journal, lane: str | None, limit: int) -> Sequence[Docume
 
 
 def _newest(journal: Journal, lanes: Sequence[str]) -> list[tuple[str, ...]] | None:
-    """Return what each lane's state names; None when a run wrote more than is read, or one names nothing."""
+    """Return what each lane's state names; None when runs wrote more than is read, or a lane names nothing."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        found = list(pool.map(partial(lane_now, journal), lanes))
+        found = list(pool.map(partial(lane_now, journal, most=FOLDED // len(lanes)), lanes))
     if any(not now.is_whole or not now.state.newest for now in found):
         return None
     return [now.state.newest for now in found]

@@ -37,7 +37,7 @@ from state.journal import (
     StoredEntry,
     Token,
 )
-from state.troubled import trouble_anew, troubled_changes
+from state.troubled import is_troubled, trouble_anew, troubled_changes
 
 CALL_S = 10.0
 """Deadline of one RPC."""
@@ -52,6 +52,7 @@ _FINAL = {
     exceptions.PermissionDenied: "grant this service account roles/datastore.user, or the ledger's own role",
     exceptions.Unauthenticated: "check the credentials (`gcloud auth application-default login` on a laptop)",
     exceptions.InvalidArgument: "the request is refused: check FIRESTORE_DATABASE and the size of what is written",
+    exceptions.FailedPrecondition: "deploy firestore.indexes.json and wait until its indexes are built",
     exceptions.NotFound: "create the database in native mode, or set FIRESTORE_DATABASE to the one meant",
     GoogleAuthError: "check the credentials (`gcloud auth application-default login` on a laptop)",
 }
@@ -190,7 +191,7 @@ class FirestoreJournal(FirestoreViews):
         else:
             changes = {**kept, **taken_out([*gone, *unset])}
             batch.update(reference, changes, option=self._client.write_option(last_update_time=token))
-        if kind == "batches" and "batch_id" in fields:
+        if kind == "batches" and "batch_id" in fields and (token is not None or is_troubled(fields)):
             self._merge_troubled(batch, key, trouble_anew(key, fields))
         self._commit(batch, f"{kind} {key}")
 

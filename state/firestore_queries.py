@@ -23,10 +23,9 @@ def batches_query(  # the client has no types
     batches: Any,  # noqa: ANN401
     query: BatchQuery,
     limit: int,
-    fields: Sequence[str] = BATCH_FIELDS,
 ) -> Any:  # noqa: ANN401
-    """Return the query of a page of batches, given their collection, that reads these of their fields."""
-    asked = batches_filter(batches.select(stored_names(fields)), query)
+    """Return the query of a page of batches, given their collection, that reads all but their row digests."""
+    asked = batches_filter(batches.select(stored_names(BATCH_FIELDS)), query)
     return listed_page(batches, asked, query.by, query.after, limit)
 
 
@@ -40,14 +39,6 @@ def batches_filter(asked: Any, query: BatchQuery) -> Any:  # noqa: ANN401 - like
     if query.until_us is not None:
         asked = asked.where(filter=FieldFilter(query.by, "<", query.until_us))
     return asked
-
-
-def goes_by_troubled(query: BatchQuery) -> bool:
-    """Tell whether a list is of batches that were set aside, which have a small collection of their own.
-
-    Which run attempted a batch is not kept there: a dead letter of a batch carried over does not know it.
-    """
-    return query.by == "dead_at_us" and query.run is None
 
 
 def troubled_query(troubled: Any, query: BatchQuery, limit: int, fields: Sequence[str]) -> Any:  # noqa: ANN401
@@ -142,12 +133,9 @@ def batch_from_stored(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def cause_from_stored(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those fields of a batch that tell why it was set aside."""
-    found = batch_from_stored(stored)
-    return {name: found[name] for name in CAUSE_FIELDS if name in found}
+    """Return why a batch was set aside from what is kept of it, what is empty put back."""
+    return {**dict.fromkeys(CAUSE_FIELDS), "storage_error": 0, **stored}
 
 
-CAUSE_QUERIED = (*CAUSE_FIELDS, "attempted_version")
-"""What is read for `cause_from_stored`."""
 _OF_WHOLE = "attempted_version"
 """A field that each batch has from its attempt on, and that nothing but a whole document is written with."""

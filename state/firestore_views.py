@@ -12,13 +12,11 @@ from typing import Any
 
 from state.codec import entry_from_document
 from state.firestore_queries import (
-    CAUSE_QUERIED,
     batch_from_stored,
     batches_filter,
     batches_query,
     cause_from_stored,
     from_stored,
-    goes_by_troubled,
     index_query,
     listed_page,
     receipts_query,
@@ -29,7 +27,7 @@ from state.firestore_queries import (
 from state.index import BATCH_FIELDS
 from state.journal import ALL_BATCHES, BatchQuery, Document, StoredEntry, page_key
 from state.troubled import WAITING
-from state.views import CAUSE_FIELDS, Waiting
+from state.views import CAUSE_FIELDS, Waiting, require_trouble
 
 
 class FirestoreViews:
@@ -45,7 +43,7 @@ class FirestoreViews:
 
     def list_batches(self, query: BatchQuery = ALL_BATCHES, *, limit: int = 100) -> Sequence[Document]:
         """See `Journal.list_batches`."""
-        if not goes_by_troubled(query):
+        if not query.goes_by_trouble:
             asked = batches_query(self._root.collection("batches"), query, limit)
             return [batch_from_stored(found.to_dict()) for found in self._list(asked)]
         troubled = self._root.collection("troubled")
@@ -80,7 +78,7 @@ class FirestoreViews:
 
     def count_batches(self, query: BatchQuery) -> int:
         """See `Views.count_batches`. The order lets it use the indexes of the lists."""
-        collection = self._root.collection("troubled" if goes_by_troubled(query) else "batches")
+        collection = self._root.collection("troubled" if query.goes_by_trouble else "batches")
         return self._count(batches_filter(collection, query).order_by(query.by, direction="DESCENDING"))
 
     def _count(self, asked: Any) -> int:  # noqa: ANN401 - likewise
@@ -118,11 +116,9 @@ class FirestoreViews:
 
     def list_causes(self, query: BatchQuery, *, limit: int = 100) -> Sequence[Document]:
         """See `Views.list_causes`."""
-        if not goes_by_troubled(query):
-            asked = batches_query(self._root.collection("batches"), query, limit, CAUSE_QUERIED)
-            return [cause_from_stored(found.to_dict()) for found in self._list(asked)]
+        require_trouble(query)
         found = self._list(troubled_query(self._root.collection("troubled"), query, limit, CAUSE_FIELDS))
-        return [{**dict.fromkeys(CAUSE_FIELDS), **each.to_dict()} for each in found]
+        return [cause_from_stored(each.to_dict()) for each in found]
 
     def read_troubled(self, *, limit: int, after: str | None = None) -> Mapping[str, Document]:
         """See `Views.read_troubled`."""

@@ -57,8 +57,9 @@ class Commit:
     """What one atomic write changes.
 
     `batches`, `runs` and `receipts` map a document's id to the fields to merge into it (created when absent; other
-    fields stay). `batch_tokens` names those of `batches` that must still be as they were read. `snapshot` replaces the
-    lane document; `snapshot_token` is the token it was last read or written with, None when it must not exist yet.
+    fields stay). `batch_tokens` names those of `batches` that must still be as they were read, `held` documents of
+    these batches as they were read, where trouble may be known of them already (`state.troubled`). `snapshot` replaces
+    the lane document; `snapshot_token` is the token it was last read or written with, None when it must not exist yet.
     `expire_at_us` is when the entry may be aged out; None: never. An index document may carry `expire_at_us` itself,
     None again when it must stay; adapters store it as the native type their TTL needs.
     """
@@ -69,6 +70,7 @@ class Commit:
     runs: Mapping[str, Document] = field(default_factory=dict)
     receipts: Mapping[str, Document] = field(default_factory=dict)
     batch_tokens: Mapping[str, Token] = field(default_factory=dict)
+    held: Mapping[str, Document] = field(default_factory=dict)
     snapshot: Document | None = None
     snapshot_token: Token | None = None
     expire_at_us: int | None = None
@@ -84,7 +86,7 @@ class Commit:
 
     @property
     def writes(self) -> int:
-        """How many documents it writes."""
+        """How many documents it writes, but for what a store keeps apart (`state.troubled`)."""
         return 1 + len(self.batches) + len(self.runs) + len(self.receipts) + (self.snapshot is not None)
 
 
@@ -111,6 +113,13 @@ class BatchQuery:
         """The fields that must have these values."""
         asked = {"status": self.status, "lane": self.lane, "attempted_run": self.run, "fingerprint": self.fingerprint}
         return {name: value for name, value in asked.items() if value is not None}
+
+    @property
+    def goes_by_trouble(self) -> bool:
+        """Whether it is of batches that were set aside, by what is kept of them apart (`state.troubled`): which run
+        attempted a batch is not, because a dead letter of a batch carried over does not know it.
+        """
+        return self.by == "dead_at_us" and self.run is None
 
     def following(self, last: Document) -> "BatchQuery":
         """Return the query of the page after the one that ends with this batch."""

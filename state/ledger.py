@@ -9,7 +9,7 @@ is not written later; the next open tells.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from state.aging import LEAP, aged_out_message, is_milestone, may_have_lost, never_expires
@@ -165,13 +165,14 @@ class LaneLedger:
             raise Refused(aged_out_message(self._lane))
         return self._append(self._seal(events, run_id, self.state.version + 1), events, digests, held, tokens)
 
-    def recover(self, event: LaneRecovered, *, above: int) -> Landed:
+    def recover(self, event: LaneRecovered, *, above: int, held: Held = _NOTHING_HELD) -> Landed:
         """Let an aged-out lane go on: supersede these batches in one entry that stands far above version `above` and
-        whatever is left of the journal. Raises as `append` does.
+        whatever is left of the journal. `held` are those of the batches that have rejected records. Raises as `append`
+        does.
         """
         newest = max((s.entry.version for s in walk(self._journal, self._lane, self.state.version + 1)), default=0)
         version = max(above, newest, self.state.version) + LEAP
-        landed = self._append(self._seal([event], "", version), [event], _NO_DIGESTS, _NOTHING_HELD, _NO_TOKENS)
+        landed = self._append(self._seal([event], "", version), [event], _NO_DIGESTS, held, _NO_TOKENS)
         self._is_aged_out = False
         return landed
 
@@ -187,7 +188,7 @@ class LaneLedger:
         changes = self._changes(events, moment_of(entry), held)
         for batch_id, packed in digests.items():
             changes.batches[batch_id]["row_digests"] = packed
-        commit = self._commit(after, events, entry, changes, tokens)
+        commit = replace(self._commit(after, events, entry, changes), batch_tokens=tokens, held=held.batches)
         writes = self._land(commit)
         self._state = after
         return Landed(entry.version, after, writes, commit.batches)
@@ -218,7 +219,6 @@ class LaneLedger:
         events: Sequence[Event],
         entry: Entry,
         changes: IndexChanges,
-        tokens: Mapping[str, Token],
     ) -> Commit:
         has_snapshot = is_milestone(self._lane, entry.run_id, events)
         return Commit(
@@ -227,7 +227,6 @@ class LaneLedger:
             batches=changes.batches,
             runs=changes.runs,
             receipts=changes.receipts,
-            batch_tokens=tokens,
             snapshot=encode_state(after) if has_snapshot else None,
             snapshot_token=self._current_token() if has_snapshot else None,
             expire_at_us=None if never_expires(events) else entry.at_us + self._retention_us,

@@ -6,7 +6,7 @@ from typing import Any
 
 from state.journal import BatchQuery, Document, IndexDocument, StoredEntry, from_page_key
 from state.troubled import read_from_batches
-from state.views import CAUSE_FIELDS, Waiting
+from state.views import CAUSE_FIELDS, Waiting, require_trouble
 
 
 def selected(batches: dict[str, dict[str, Any]], query: BatchQuery) -> list[dict[str, Any]]:
@@ -54,6 +54,7 @@ class MemoryViews:
 
     def list_causes(self, query: BatchQuery, *, limit: int = 100) -> Sequence[Document]:
         """See `Views.list_causes`."""
+        require_trouble(query)
         return [{name: batch.get(name) for name in CAUSE_FIELDS} for batch in self.list_batches(query, limit=limit)]
 
     def read_batches(self, batch_ids: Sequence[str]) -> Sequence[Document]:

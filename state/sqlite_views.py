@@ -7,7 +7,7 @@ from typing import Any
 from state.codec import entry_from_document, from_canonical
 from state.journal import BatchQuery, Document, IndexDocument, StoredEntry, from_page_key
 from state.troubled import read_from_batches
-from state.views import CAUSE_FIELDS, Waiting
+from state.views import CAUSE_FIELDS, Waiting, require_trouble
 
 _OPEN = "json_extract(CAST(document AS TEXT), '$.open_records')"
 _OPEN_RECORDS = f"SELECT document FROM batches WHERE pipeline = :pipeline AND {_OPEN} > 0"  # noqa: S608 - names of ours
@@ -80,6 +80,7 @@ class SqliteViews:
 
     def list_causes(self, query: BatchQuery, *, limit: int = 100) -> Sequence[Document]:
         """See `Views.list_causes`."""
+        require_trouble(query)
         return [{name: batch.get(name) for name in CAUSE_FIELDS} for batch in self.list_batches(query, limit=limit)]
 
     def read_batches(self, batch_ids: Sequence[str]) -> Sequence[Document]:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from state.events import OPS_LANE
 from state.journal import Commit, Document, IndexDocument
 
 TROUBLED_FIELDS = (
@@ -29,6 +28,8 @@ WAITING = "waiting"
 """A field besides: 1 of a dead batch, 2 of one that is being replayed. So one aggregation counts both: as many more as
 its sum is than its count are being replayed.
 """
+_LONG_AGO_US = 1
+"""Nobody of ours may delete anything: what is to go expired long ago."""
 _WAITING_OF = {"DEAD_LETTERED": 1, "REPLAYING": 2}
 
 
@@ -42,8 +43,8 @@ def is_troubled(batch: Document) -> bool:
 
 
 def is_listed(troubled: Document) -> bool:
-    """Tell whether a list shows this batch: those that neither died nor have open records are on none."""
-    return bool(troubled.get("dead_at_us") or troubled.get("open_records"))
+    """Tell whether a list or a count knows this batch: those that neither died nor have open records are in none."""
+    return any(troubled.get(name) for name in ("dead_at_us", "open_records", WAITING))
 
 
 def trouble_of(batch: Document) -> dict[str, Any]:
@@ -57,22 +58,25 @@ def _kept(fields: Document) -> dict[str, Any]:
 
 
 def troubled_changes(commit: Commit) -> Mapping[str, dict[str, Any]]:
-    """Return the fields of `TROUBLED_FIELDS` that a commit changes, of the batches with trouble, empty ones included.
+    """Return the fields that a commit changes of what is kept of batches with trouble, empty ones included.
 
-    On a source lane trouble shows in the change itself; what is superseded may have had some. On lane `ops` it is what
-    all is about.
+    Of a batch that must still be as it was read (on lane `ops` each must) all of them, so that what was never kept, or
+    has aged out, is there again. On a source lane trouble begins, and shows in the change itself or in what was held.
     """
-    lane = {} if commit.lane == OPS_LANE else {"lane": commit.lane}
-    return {
-        batch_id: {"batch_id": batch_id, **lane, **_kept(fields)}
-        for batch_id, fields in commit.batches.items()
-        if not lane or is_troubled(fields) or fields.get("status") == "SUPERSEDED"
-    }
+    found = dict[str, dict[str, Any]]()
+    for batch_id, fields in commit.batches.items():
+        whole = {**commit.held.get(batch_id, {}), **fields}
+        if not is_troubled(whole):
+            continue
+        is_all = batch_id in commit.batch_tokens
+        part = {"batch_id": batch_id, "lane": commit.lane, **_kept(fields)}
+        found[batch_id] = trouble_anew(batch_id, whole) if is_all else part
+    return found
 
 
 def trouble_anew(batch_id: str, batch: Document) -> dict[str, Any]:
-    """Return all fields of what is kept of a batch, empty ones included: of one without trouble nothing but its id."""
-    trouble = trouble_of(batch) if is_troubled(batch) else {}
+    """Return all fields of what is kept of a batch, empty ones included: of one without trouble it ages out at once."""
+    trouble = trouble_of(batch) if is_troubled(batch) else {"expire_at_us": _LONG_AGO_US}
     return {**dict.fromkeys((*TROUBLED_FIELDS, WAITING)), **trouble, "batch_id": batch_id}
 
 

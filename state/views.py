@@ -1,6 +1,7 @@
 """What people ask of the ledger and no run needs: a part of the journal's port, with its own file in each adapter.
 
-Each answer costs as many reads as its `limit` says, whatever the age of the pipeline. A count is an aggregation:
+Each answer costs as many reads as its `limit` says (lists of dead batches and of open records, in a store that keeps
+these apart, twice as many), or as it names documents, whatever the age of the pipeline. A count is an aggregation:
 Firestore bills one read for each 1,000 index entries that it counts (cloud.google.com/firestore/pricing, "Aggregation
 queries").
 """
@@ -21,6 +22,16 @@ CAUSE_FIELDS = (
     "dead_at_us",
 )
 """Fields of a batch's document that tell why and when it was set aside: a hundred of them weigh little."""
+
+
+def require_trouble(query: "BatchQuery") -> None:
+    """Refuse to list causes of other batches than those that were set aside.
+
+    Raises:
+        ValueError: the query goes by another time, or is of one run.
+    """
+    if not query.goes_by_trouble:
+        raise ValueError(f"causes are listed by dead_at_us and of all runs, not by {query.by} of run {query.run}")
 
 
 class Waiting(NamedTuple):
@@ -54,7 +65,7 @@ class Views(Protocol):
         """Return what `list_batches` does of a query by `dead_at_us`, of each batch only `CAUSE_FIELDS`.
 
         Raises:
-            ValueError: `after` is no page key.
+            ValueError: `after` is no page key, or the query is another, or of one run.
         """
 
     def read_batches(self, batch_ids: Sequence[str]) -> Sequence["Document"]:

@@ -54,7 +54,9 @@ LISTS: Mapping[str, Callable[[FirestoreJournal], object]] = {
     ],
     "read_lanes": lambda journal: journal.read_lanes(),
     "read_entries": lambda journal: journal.read_entries("0", 1, 1),
-    "list_causes": lambda journal: [journal.list_causes(query, limit=1) for query in batch_queries()],
+    "list_causes": lambda journal: [
+        journal.list_causes(query, limit=1) for query in batch_queries() if query.goes_by_trouble
+    ],
     "read_troubled": lambda journal: [journal.read_troubled(limit=1, after=after) for after in (None, "x")],
     "list_skips": lambda journal: [journal.list_skips(lane=lane, since_us=1) for lane in (None, "0")],
     "read_newest_entry": lambda journal: journal.read_newest_entry("0"),

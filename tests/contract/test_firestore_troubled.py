@@ -3,14 +3,17 @@
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from ops.newest import listed
 from state.errors import VersionConflict
 from state.events import Event
 from state.firestore import FirestoreJournal, client_for
 from state.journal import BatchQuery, page_key
+from state.ops_index import Held
 from state.rebuild import rebuild
 from state.verify import verify_pipeline
 from tests.unit.state.commits import commit
@@ -34,6 +37,7 @@ pytestmark = pytest.mark.firestore
 ATTEMPTS: list[Event] = [attempted(f"b{number}", number) for number in range(5)]
 HISTORY: list[list[Event]] = [[started()], ATTEMPTS, [committed("b0")], [dead("b1")], [rejected("b2", 1)]]
 HISTORY[-1] += [committed("b2", 2), rejected("b3", 0, 2), dead("b3"), dead("b4")]
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=1)
 DEAD = BatchQuery(status="DEAD_LETTERED", by="dead_at_us")
 BY: dict[str, Any] = {"actor": "ann", "reason": "test"}
 FIRST: dict[str, Any] = {"token": "t1"}
@@ -123,7 +127,8 @@ def test_what_operators_do_to_a_batch_is_done_to_both_in_one_commit(client: Any,
 def test_a_batch_that_its_lane_recovers_ages_out_of_both(client: Any, journal: FirestoreJournal) -> None:
     ledger = writer(journal, clock=Clock())
     ledger.open()
-    ledger.recover(recovered("b2"), above=20)
+    held = Held({"b2": journal.read_batch("b2") or {}})
+    ledger.recover(recovered("b2"), above=20, held=held)
     assert (_troubled(client)["b2"]["status"], "expire_at" in _troubled(client)["b2"]) == ("SUPERSEDED", True)
 
 
@@ -166,6 +171,31 @@ def test_what_was_never_kept_apart_is_told_and_made_by_a_rebuild(
     assert verify_pipeline(journal, PIPELINE) == rebuild(journal, PIPELINE) == []
 
 
+def test_a_batch_made_anew_without_trouble_is_not_kept_apart(client: Any, journal: FirestoreJournal) -> None:
+    before = _troubled(client)
+    for key in ("b0", "b2"):
+        _batch(client, key).delete()
+    assert rebuild(journal, PIPELINE) == ["batch b0: made anew", "batch b2: made anew"]
+    assert _troubled(client) == before
+
+
+def test_what_was_not_kept_is_kept_whole_once_somebody_acts_on_the_batch(
+    client: Any, journal: FirestoreJournal
+) -> None:
+    before = _troubled(client)["b1"]
+    ops = operator(journal)
+    ops.discard("b1", **BY)
+    client.document(f"pipelines/{PIPELINE}/troubled/b1").delete()  # it may age out before its batch does
+    ops.reopen("b1", **BY)
+    assert _troubled(client)["b1"] == before
+    assert "b1" in [batch["batch_id"] for batch in journal.list_batches(DEAD)]
+
+
+@pytest.mark.parametrize("lane", ["..", "__x__", "a/b", "nowhere"])
+def test_a_lane_that_is_none_has_no_batches(journal: FirestoreJournal, lane: str) -> None:
+    assert list(listed(journal, BatchQuery(lane=lane), 51)) == []
+
+
 @pytest.mark.parametrize(
     ("key", "harm"),
     [
@@ -175,6 +205,7 @@ def test_what_was_never_kept_apart_is_told_and_made_by_a_rebuild(
         ("b3", {"open_records": 7}),
         ("b0", {"dead_at_us": 5, "status": "DEAD_LETTERED"}),
         ("b0", {"open_records": 3}),
+        ("b0", {"waiting": 1}),
     ],
     ids=str,
 )
@@ -185,7 +216,8 @@ def test_what_is_kept_otherwise_than_the_document_says_is_told_and_mended(
     client.document(f"pipelines/{PIPELINE}/troubled/{key}").set(harm, merge=True)
     assert [line.split(":")[0] for line in verify_pipeline(journal, PIPELINE)] == [f"batch {key}"]
     assert [line.split(":")[0] for line in rebuild(journal, PIPELINE)] == [f"batch {key}"]
-    assert _troubled(client) == {"b0": {"batch_id": "b0"}, **before} if key == "b0" else before, "nothing is deleted"
+    emptied = {"b0": {"batch_id": "b0", "expire_at": LONG_AGO}} if key == "b0" else {}
+    assert _troubled(client) == {**emptied, **before}, "nothing is deleted, it ages out"
     assert journal.read_batch(key) == batch
     assert verify_pipeline(journal, PIPELINE) == []
 

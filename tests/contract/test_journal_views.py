@@ -110,6 +110,9 @@ def test_causes_are_the_batches_of_a_list_with_the_fields_that_tell_why_and_no_o
     assert [cause["dead_at_us"] for cause in following] == [101]
     with pytest.raises(ValueError, match="start again from the first page"):
         journal.list_causes(replace(query, after="nonsense"))
+    for other in (replace(query, by="attempted_at_us"), replace(query, run="run-1")):
+        with pytest.raises(ValueError, match="causes are listed by dead_at_us"):
+            journal.list_causes(other)
 
 
 def test_batches_with_open_records_come_with_the_most_first_and_in_pages(journal: Journal) -> None:

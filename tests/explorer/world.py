@@ -15,8 +15,9 @@ from ingestor.encode import Rejection
 from ingestor.outcome import Outcome, RowError, answered
 from ingestor.pages import Page
 from state.fold import Statement
-from state.journal import BatchQuery, Document
+from state.journal import BatchQuery, Commit, Committed, Document
 from state.memory import MemoryJournal
+from state.troubled import troubled_changes
 from tests.explorer.faults import Fault
 
 PIPELINE, LANE = "pipeline", "0"
@@ -82,6 +83,27 @@ def _nothing(world: "World", fault: Fault | None) -> None:
     del world, fault
 
 
+class Kept(MemoryJournal):
+    """A journal that keeps batches with trouble apart as Firestore does, so that every history tells whether they say
+    what the batches say.
+    """
+
+    def __init__(self, *, now_s: Callable[[], float]) -> None:
+        super().__init__(now_s=now_s)
+        self._troubled: dict[str, dict[str, Any]] = {}
+
+    def commit(self, commit: Commit) -> Committed:
+        committed = super().commit(commit)
+        for key, fields in troubled_changes(commit).items():
+            merged = {**self._troubled.get(key, {}), **fields}
+            self._troubled[key] = {name: value for name, value in merged.items() if value}
+        return committed
+
+    def read_troubled(self, *, limit: int, after: str | None = None) -> Mapping[str, Document]:
+        keys = sorted(key for key in self._troubled if after is None or key > after)[:limit]
+        return {key: self._troubled[key] for key in keys}
+
+
 @dataclass
 class World:
     """Everything that outlives a process."""
@@ -108,7 +130,7 @@ class World:
     journal: MemoryJournal = field(init=False)
 
     def __post_init__(self) -> None:
-        self.journal = MemoryJournal(now_s=self.monotonic)
+        self.journal = Kept(now_s=self.monotonic)
 
     def copied(self) -> "World":
         """Return a world of its own that is equal to this one."""

@@ -29,6 +29,11 @@ class Asked(MemoryJournal):
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[str] = []
+        self.snapshots = 0
+
+    def read_snapshot(self, lane: str) -> Any:
+        self.snapshots += 1
+        return super().read_snapshot(lane)
 
     def list_batches(self, query: Any = None, *, limit: int = 100) -> Any:
         self.asked.append("list")
@@ -139,6 +144,16 @@ def test_of_a_run_at_work_the_newest_entries_name_the_batches() -> None:
         ("b1", "COMMITTED"),
     ]
     assert "list" not in journal.asked
+
+
+def test_the_next_run_s_batches_are_not_this_one_s() -> None:
+    journal = Asked()
+    ledger = told(journal)
+    tell(ledger, [[started()], [attempted("b1")], [committed("b1")]])
+    run = run_of(journal)  # read before it ended
+    tell(ledger, [[finished()]])
+    tell(ledger, [[started("run-2")], [attempted("b2", 1)]], "run-2")
+    assert [batch["batch_id"] for batch in newest_batches(journal, run, 9)] == ["b1"]
 
 
 def test_a_run_without_batches_has_none_and_no_list_is_asked() -> None:

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from ops.flow import LATE_US, LIVE_RUNS, STOPPED_US, Health, health, judged, source_lanes, verdict
+from ops.flow import LATE_US, OTHER_RUNS, STOPPED_US, Health, health, judged, source_lanes, verdict
+from ops.lane_now import lane_now
 from ops.strip import TICK_US
-from state.events import RunFailed
+from state.events import RunFailed, RunFinished
 from state.fold import LaneState, Systemic
 from state.memory import MemoryJournal
 from tests.dead import INGEST_US, PIPELINE, Desk, batch_of, flight
@@ -126,8 +127,7 @@ def test_a_batch_whose_replay_is_at_work_or_died_still_waits_for_a_person() -> N
 def test_of_a_run_that_wrote_more_than_a_page_reads_the_index_tells_what_is_in_doubt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ops.lane_now.WINDOW", 2)
-    monkeypatch.setattr("ops.lane_now.MOST_WINDOWS", 1)
+    monkeypatch.setattr(lane_now, "__defaults__", (2,))
     desk = Desk()
     lane = desk.lane(now_us=NOW_US - 60 * 10**6)
     for number in range(3):
@@ -147,10 +147,21 @@ def test_a_run_that_ended_while_the_page_was_made_is_not_at_work() -> None:
     assert _health(desk).lanes[0].live_run == ""
 
 
+def test_both_parts_of_the_first_page_say_the_same_of_a_lane_that_stopped_completing() -> None:
+    desk = Desk()
+    for number in range(9):
+        lane = desk.lane(run_id=f"run-{number}", now_us=NOW_US - (9 - number) * TICK_US)
+        status = "partial" if number else "complete"
+        lane._append([RunFinished(run_id=lane.run_id, status=status)])
+    whole, part = _health(desk), health(desk.journal, NOW_US, 180.0, cells=0)
+    assert (part.level, part.text, part.lanes) == (whole.level, whole.text, whole.lanes)
+    assert whole.text == "No complete run for over an hour."
+
+
 def test_the_part_that_is_asked_for_again_and_again_has_no_strip_and_reads_no_skips() -> None:
     desk = Desk()
-    for number in range(LIVE_RUNS + 2):
-        desk.lane(run_id=f"run-{number}", now_us=NOW_US - (20 - number) * 10**6).finish()
+    for number in range(OTHER_RUNS + 2):
+        desk.lane(run_id=f"run-{number}", now_us=NOW_US - (40 - number) * 10**6).finish()
 
     def refuse(**_: object) -> None:
         raise AssertionError("skips are not shown")
@@ -158,7 +169,7 @@ def test_the_part_that_is_asked_for_again_and_again_has_no_strip_and_reads_no_sk
     journal: Any = desk.journal
     journal.list_skips = refuse
     found = health(journal, NOW_US, 180.0, cells=0)
-    assert (found.level, found.strip, len(found.runs)) == ("good", (), LIVE_RUNS)
+    assert (found.level, found.strip, len(found.runs)) == ("good", (), OTHER_RUNS)
 
 
 def test_partitions_come_in_the_order_of_their_numbers_and_ops_is_no_source_lane() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from state.events import OPS_LANE
-from state.troubled import WAITING, is_troubled, trouble_of, troubled_changes
+from state.troubled import TROUBLED_FIELDS, WAITING, is_troubled, trouble_anew, trouble_of, troubled_changes
 from tests.unit.state.commits import commit
 
 DEAD: dict[str, Any] = {
@@ -53,7 +53,7 @@ def test_trouble_is_a_dead_letter_or_a_rejected_record_ever(batch: dict[str, Any
     [
         ({"status": "COMMITTED", "rows": 3}, None),
         ({"status": "ATTEMPTED", "dead_at_us": None, "open_records": 0}, None),
-        ({"status": "SUPERSEDED", "expire_at_us": 9}, {"status": "SUPERSEDED", "expire_at_us": 9, WAITING: None}),
+        ({"status": "SUPERSEDED", "expire_at_us": 9}, None),
         ({"open_records": 2}, {"open_records": 2}),
         ({"status": "DEAD_LETTERED", "dead_at_us": 5}, {"status": "DEAD_LETTERED", "dead_at_us": 5, WAITING: 1}),
     ],
@@ -65,6 +65,28 @@ def test_a_commit_of_a_source_lane_changes_it_where_trouble_shows(
     assert found == ({} if kept is None else {"b1": {"batch_id": "b1", "lane": "3", **kept}})
 
 
-def test_a_commit_of_lane_ops_is_always_about_trouble_and_never_says_the_lane() -> None:
-    found = troubled_changes(commit(lane=OPS_LANE, batches={"b1": {"open_records": 0, "expire_at_us": None}}))
-    assert found == {"b1": {"batch_id": "b1", "open_records": 0, "expire_at_us": None}}
+def test_what_had_trouble_before_is_changed_where_it_was_held() -> None:
+    held = {"b1": {"batch_id": "b1", "lane": "3", "rejected_indexes": [1], "open_records": 1}}
+    found = troubled_changes(commit(lane="3", batches={"b1": {"status": "SUPERSEDED", "expire_at_us": 9}}, held=held))
+    kept = {"batch_id": "b1", "lane": "3", "status": "SUPERSEDED", "expire_at_us": 9, WAITING: None}
+    assert found == {"b1": kept}, "what others changed meanwhile is left as it is"
+
+
+def test_of_a_batch_that_must_be_as_it_was_read_all_is_said() -> None:
+    change = {"b1": {"status": "DISCARDED", "expire_at_us": 9}}
+    found = troubled_changes(commit(lane=OPS_LANE, batches=change, held={"b1": DEAD}, batch_tokens={"b1": 1}))
+    assert found == {"b1": trouble_anew("b1", {**DEAD, **change["b1"]})}
+    assert {name for name, value in found["b1"].items() if value is None} == {
+        WAITING,
+        "dead_kind",
+        "storage_error",
+        "error",
+        "open_records",
+    }
+    assert (found["b1"]["lane"], found["b1"]["status"], found["b1"]["expire_at_us"]) == ("0", "DISCARDED", 9)
+
+
+def test_what_is_kept_of_a_batch_without_trouble_says_nothing_and_ages_out_at_once() -> None:
+    found = trouble_anew("b1", {"batch_id": "b1", "status": "COMMITTED", "open_records": 0})
+    assert {name: value for name, value in found.items() if value} == {"batch_id": "b1", "expire_at_us": 1}
+    assert set(found) == {*TROUBLED_FIELDS, WAITING}
