@@ -15,10 +15,10 @@ from ingestor.encode import Rejection
 from ingestor.outcome import Outcome, RowError, answered
 from ingestor.pages import Page
 from state.fold import Statement
-from state.journal import BatchQuery, Commit, Committed, Document
+from state.journal import BatchQuery, Document
 from state.memory import MemoryJournal
-from state.troubled import troubled_changes
 from tests.explorer.faults import Fault
+from tests.kept import Kept
 
 PIPELINE, LANE = "pipeline", "0"
 WALL_US = 1_700_000_000_000_000
@@ -81,27 +81,6 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 def _nothing(world: "World", fault: Fault | None) -> None:
     del world, fault
-
-
-class Kept(MemoryJournal):
-    """A journal that keeps batches with trouble apart as Firestore does, so that every history tells whether they say
-    what the batches say.
-    """
-
-    def __init__(self, *, now_s: Callable[[], float]) -> None:
-        super().__init__(now_s=now_s)
-        self._troubled: dict[str, dict[str, Any]] = {}
-
-    def commit(self, commit: Commit) -> Committed:
-        committed = super().commit(commit)
-        for key, fields in troubled_changes(commit).items():
-            merged = {**self._troubled.get(key, {}), **fields}
-            self._troubled[key] = {name: value for name, value in merged.items() if value}
-        return committed
-
-    def read_troubled(self, *, limit: int, after: str | None = None) -> Mapping[str, Document]:
-        keys = sorted(key for key in self._troubled if after is None or key > after)[:limit]
-        return {key: self._troubled[key] for key in keys}
 
 
 @dataclass

@@ -19,9 +19,11 @@ from state.errors import Refused
 from state.events import OPS_LANE, BatchDeadLettered, Event, Position, RunStarted
 from state.fold import Statement
 from state.ledger import LaneLedger
-from state.memory import MemoryJournal
 from state.ops import OpsLedger
+from state.troubled import trouble_of
 from state.verify import verify_pipeline
+from tests.kept import Kept
+from tests.unit.state.histories import attempted, committed, rejected, started, tell
 from tests.unit.test_histories import LIMITS, RECORDS, begin_and_die
 from tests.world import LANE, PIPELINE, Actor, World, finish
 
@@ -122,7 +124,7 @@ class People:
 
 def world_of(pages: list[list[Any]]) -> World:
     world = World(copy.deepcopy(pages))
-    world.journal = MemoryJournal(now_s=lambda: world.seconds)
+    world.journal = Kept(now_s=lambda: world.seconds)
     return world
 
 
@@ -330,6 +332,18 @@ def test_what_an_aged_run_made_visible_is_hidden_and_read_again_though_its_docum
     ends_right(people, "run-2")
     assert people.visible() == people.world.records()
     assert all(len(times) == 1 for times in people.world.times.values())
+
+
+def test_a_recovered_batch_with_rejected_records_is_no_longer_one_that_waits() -> None:
+    people = People(world_of(PAGES))
+    ledger = people.open_ledger(LANE)
+    ledger.open()
+    tell(ledger, [[started()], [attempted("b1"), attempted("b2", 1)], [rejected("b1", 0), committed("b1")]])
+    aged(people, entries_left=1)
+    assert people.recover().superseded == 2
+    kept = people.world.journal.read_troubled(limit=9)
+    assert {key: (each["status"], "expire_at_us" in each) for key, each in kept.items()} == {"b1": ("SUPERSEDED", True)}
+    assert kept["b1"] == trouble_of(people.world.journal.read_batch("b1") or {})
 
 
 def test_a_batch_that_the_aged_run_carried_over_and_committed_is_hidden_and_read_again() -> None:

@@ -12,6 +12,7 @@ from typing import Any, get_args
 import pytest
 from google.api_core import exceptions
 from google.auth.exceptions import RefreshError
+from google.cloud.firestore_v1.query import Query
 
 from state.errors import LedgerError, LedgerUnavailable, OutcomeUnknown, VersionConflict
 from state.firestore import FirestoreJournal, _of_commit, client_for
@@ -110,6 +111,22 @@ def test_an_unreachable_firestore_leaves_the_outcome_of_a_commit_unknown_at_once
     assert sum(clock.slept_s) <= 12
 
 
+def test_a_query_without_its_index_is_asked_once_and_the_way_out_is_said(
+    unreachable: Callable[[Clock], FirestoreJournal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, asked = Clock(), list[int]()
+    journal = unreachable(clock)
+
+    def refuse(*_: object, **__: object) -> None:
+        asked.append(1)
+        raise error("FailedPrecondition", "The query requires an index.")
+
+    monkeypatch.setattr(Query, "stream", refuse)
+    with pytest.raises(LedgerUnavailable, match=r"requires an index.*; deploy firestore\.indexes\.json"):
+        journal.list_batches()
+    assert (asked, clock.slept_s) == ([1], [])
+
+
 @pytest.mark.parametrize("name", ["", "a/b", ".", "..", "__x__"])
 def test_a_name_that_would_lead_out_of_the_pipeline_is_refused(
     unreachable: Callable[[Clock], FirestoreJournal], name: str
@@ -128,7 +145,7 @@ def _override(group: str, name: str) -> dict[str, Any] | None:
     return found[0] if found else None
 
 
-@pytest.mark.parametrize("group", ["journal", "batches", "runs", "skips", "receipts"])
+@pytest.mark.parametrize("group", ["journal", "batches", "troubled", "runs", "skips", "receipts"])
 def test_what_expires_has_a_ttl_and_no_index_of_its_time(group: str) -> None:
     assert _override(group, "expire_at") == {
         "collectionGroup": group,
@@ -144,7 +161,7 @@ def test_the_lane_document_never_expires() -> None:
 
 @pytest.mark.parametrize(
     ("group", "name"),
-    [("journal", "events"), ("batches", "row_digests"), ("lanes", "state"), ("runs", "error")]
+    [("troubled", "error"), ("journal", "events"), ("batches", "row_digests"), ("lanes", "state"), ("runs", "error")]
     + [("batches", name) for name in ("start", "end", "rejected_indexes", "rejections", "repairs", "discarded_indexes")]
     + [("receipts", "batch_ids"), ("receipts", "outcomes")],
 )
