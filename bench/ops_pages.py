@@ -43,6 +43,9 @@ MOST = {
     "/live": (5, 27),
     "/failures": (2, 1_000),
     "/batches": (3, 54),
+    "/batches?since=6h": (3, 54),
+    "/batches?run=run-000007": (3, 102),
+    "/batches?status=ATTEMPTED&lane=0": (2, 3),
     "/batches?status=DEAD_LETTERED": (3, 102),
     "/batches?status=DEAD_LETTERED&fingerprint={kind}&lane=0": (3, 102),
     "/batches?status=DEAD_LETTERED&page={following}": (3, 102),
@@ -55,7 +58,13 @@ MOST = {
     "/audit": (2, 52),
 }
 """Of each page: calls of Firestore, and documents that they may return, however large the ledger; one lane."""
-AT_WORK = {"/": (9, 312), "/live": (7, 88), "/batches": (5, 116), "/runs/{working}": (5, 153)}
+AT_WORK = {
+    "/": (9, 312),
+    "/live": (7, 88),
+    "/batches": (5, 116),
+    "/batches?status=ATTEMPTED&lane=0": (5, 66),
+    "/runs/{working}": (5, 153),
+}
 """Likewise while a run is at work that has written `ENTRIES`."""
 ENTRIES = 60
 

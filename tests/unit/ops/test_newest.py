@@ -64,8 +64,9 @@ def test_while_a_run_is_at_work_what_it_attempted_since_is_on_the_page(monkeypat
     [
         BatchQuery(status="COMMITTED"),
         BatchQuery(lane="0", status="COMMITTED"),
-        BatchQuery(run="run-1"),
-        BatchQuery(since_us=T0_US),
+        BatchQuery(run="run-1", status="COMMITTED"),
+        BatchQuery(run="no such run"),
+        BatchQuery(since_us=T0_US, status="ATTEMPTED"),
         BatchQuery(until_us=T0_US + 9),
         BatchQuery(by="dead_at_us"),
         BatchQuery(after=page_key(T0_US + 20_000_000, "x")),
@@ -76,6 +77,51 @@ def test_any_other_question_is_one_of_the_list(query: BatchQuery) -> None:
     journal = Asked()
     _lane(journal, "0", 60)
     assert not _same(journal, query=query)
+
+
+@pytest.mark.parametrize("seconds", [5, 20, 59, 60, 61, 90])
+def test_batches_since_a_time_are_read_by_name_while_the_states_reach_back_as_far(seconds: int) -> None:
+    journal = Asked()
+    _lane(journal, "0", 60)
+    _lane(journal, "1", 30, T0_US + 31_000_000)
+    since_us = T0_US + seconds * 1_000_000
+    assert _same(journal, query=BatchQuery(since_us=since_us)), "a page of 51 is filled, or all since then is named"
+    is_named = seconds > 32  # what lane 1 names begins there, and it might have had older ones
+    assert _same(journal, limit=NEWEST * 2, query=BatchQuery(since_us=since_us)) is is_named
+    assert _same(journal, limit=60, query=BatchQuery(lane="1", since_us=since_us)) is False
+    assert _same(journal, query=BatchQuery(lane="1", since_us=T0_US + 32_000_000)) is False
+
+
+def test_what_is_in_doubt_is_read_by_name() -> None:
+    journal = Asked()
+    _lane(journal, "0", 3)
+    assert _same(journal, query=BatchQuery(status="ATTEMPTED"))
+    ledger = _lane(journal, "1", 2)
+    tell(ledger, [[started("run-2")], [attempted("1-9", 9), attempted("1-8", 8)], [attempted("1-5", 5)]], "run-2")
+    for limit in (1, 2, 3, 9):
+        assert _same(journal, limit, BatchQuery(status="ATTEMPTED"))
+    assert [batch["batch_id"] for batch in listed(journal, BatchQuery(status="ATTEMPTED"), 2)] == ["1-9", "1-8"]
+    assert _same(journal, query=BatchQuery(status="ATTEMPTED", lane="1"))
+    assert not _same(journal, query=BatchQuery(status="ATTEMPTED", lane="nowhere"))
+    journal._batches["1-8"]["status"] = "COMMITTED"  # as if it was settled between the two reads
+    assert _same(journal, query=BatchQuery(status="ATTEMPTED"))
+    del journal._batches["1-8"]
+    assert not _same(journal, query=BatchQuery(status="ATTEMPTED"))
+
+
+def test_more_in_doubt_than_is_read_by_name_is_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ops.newest._IN_DOUBT", 1)
+    journal = Asked()
+    ledger = _lane(journal, "0", 2)
+    tell(ledger, [[started("run-2")], [attempted("0-8", 8), attempted("0-9", 9)]], "run-2")
+    assert not _same(journal, query=BatchQuery(status="ATTEMPTED"))
+
+
+def test_a_run_s_batches_are_named_by_its_entries() -> None:
+    journal = Asked()
+    _lane(journal, "0", 60)
+    assert _same(journal, query=BatchQuery(run="run-1"))
+    assert not _same(journal, query=BatchQuery(run="run-1", after=page_key(T0_US + 20_000_000, "x")))
 
 
 def test_a_page_longer_than_the_snapshots_name_is_one_of_the_list() -> None:
