@@ -109,7 +109,8 @@ class CountedJournal(FirestoreJournal):
 
     def _get_all(self, references: Sequence[Any], fields: Sequence[str] | None = None) -> list[Any]:
         found = super()._get_all(references, fields)
-        self._add(len(references), 0)
+        if references:
+            self._add(len(references), 0)
         return found
 
     def _add(self, documents: int, counted: int) -> None:
