@@ -22,7 +22,7 @@ from ingestor.callers import FORBIDDEN, Caller, CallerRefused, Callers, Request,
 from ingestor.certificates import CertificatesUnavailable
 from ingestor.config import Config, load
 from ingestor.errors import IngestorError
-from ingestor.lean import tune_for_runs
+from ingestor.lean import give_back, tune_for_runs
 from ingestor.lognames import LogName
 from ingestor.logs import Log, configure
 from ingestor.problems import problem
@@ -69,6 +69,12 @@ class RunService:
 
     def run(self, partition: int, *, label: str, traced: str | None) -> dict[str, Any]:
         """Run once, to the end. Return the contract's summary; a run that could not even begin has one too."""
+        try:
+            return self._summary(partition, label, traced)
+        finally:
+            give_back()
+
+    def _summary(self, partition: int, label: str, traced: str | None) -> dict[str, Any]:
         from ingestor.bootstrap import RunBuilder  # noqa: PLC0415 - likewise
 
         log = self.log.bind(trace=traced) if traced else self.log

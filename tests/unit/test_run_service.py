@@ -1,9 +1,11 @@
 """The run service's door, and what it makes of a request, without a run."""
 
+import gc
 import io
 import json
 import os
 import sys
+import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from subprocess import run
@@ -19,6 +21,7 @@ from ingestor.certificates import Certificates
 from ingestor.errors import ConfigurationError
 from ingestor.lean import TURN_S, YOUNG_OBJECTS
 from ingestor.logs import configure
+from ingestor.run import Result, Run
 from ingestor.triggers import LONGEST_LABEL, trace, trigger
 from ingestor.web import create_app
 from state.events import Paused
@@ -103,6 +106,27 @@ def test_the_service_tunes_its_process_for_runs(log: io.StringIO, paused: dict[s
         assert sys.getswitchinterval() == pytest.approx(TURN_S)
     finally:
         sys.setswitchinterval(before)
+
+
+def test_the_service_gives_back_what_a_run_leaves_in_cycles(
+    log: io.StringIO, paused: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[weakref.ref[Run]] = []
+    ordinary = Run.execute
+
+    def execute(self: Run) -> Result:
+        self.itself = self  # type: ignore[attr-defined] # as clients and their sessions hold each other
+        left.append(weakref.ref(self))
+        return ordinary(self)
+
+    monkeypatch.setattr(Run, "execute", execute)
+    client = app_with(log, **paused).test_client()
+    gc.disable()
+    try:
+        assert client.post("/run?partition=2").get_json()["status"] == "skipped"
+        assert [reference() for reference in left] == [None]
+    finally:
+        gc.enable()
 
 
 def test_the_command_tunes_its_process_for_runs(paused: dict[str, str]) -> None:
