@@ -183,6 +183,14 @@ def a_request_that_is_too_large() -> list[str]:
     return tale.ends()
 
 
+def a_row_that_landed_and_is_called_too_large() -> list[str]:
+    """A row's size does not change: what the table took in an attempt whose answer was lost it takes again."""
+    tale = Tale(Story(world=World([[{"n": 1}]])))
+    tale.run({(_APPEND, 1): Fault.CRASH_AFTER})
+    tale.run({(_APPEND, 1): Fault.TOO_LARGE})
+    return tale.ends()
+
+
 def an_outage_s_batch_with_a_row_that_is_refused() -> list[str]:
     """A batch is set aside because none is taken, and one of its rows would be refused: the next run's probe takes that
     row out, whatever happens to each of its steps.
@@ -250,5 +258,6 @@ ALL = {
     "a record rewritten where the last run stopped": a_record_rewritten_where_the_last_run_stopped,
     "two batches of equal records": two_batches_of_equal_records,
     "a request that is too large": a_request_that_is_too_large,
+    "a row that landed and is then called too large": a_row_that_landed_and_is_called_too_large,
     "an outage's batch with a row that is refused": an_outage_s_batch_with_a_row_that_is_refused,
 }

@@ -179,6 +179,11 @@ class World:
         self.change(land)
         return outcome
 
+    def took(self, row: bytes) -> bool:
+        """Tell whether the table took this row before, or will."""
+        batch_id, index, *_ = parsed(row)
+        return (batch_id, index) in {found[:2] for found in self.rows} or any(row in rows for rows in self.late)
+
     def lose(self, number: int | None, fault: Fault, rows: Sequence[bytes]) -> None:
         """Take rows whose answer is lost: they were not written, or they were, or they come late."""
         _, land = self._landing(rows)
