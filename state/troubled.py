@@ -9,20 +9,9 @@ from itertools import islice
 from typing import Any
 
 from state.journal import Commit, Document, IndexDocument
+from state.views import CAUSE_FIELDS
 
-TROUBLED_FIELDS = (
-    "batch_id",
-    "lane",
-    "status",
-    "fingerprint",
-    "dead_kind",
-    "error_code",
-    "storage_error",
-    "error",
-    "dead_at_us",
-    "open_records",
-    "expire_at_us",
-)
+TROUBLED_FIELDS = (*CAUSE_FIELDS, "lane", "status", "open_records", "expire_at_us")
 """Fields kept of a batch with trouble: what it is filtered and ordered by, why it was set aside, when it ages out."""
 WAITING = "waiting"
 """A field besides: 1 of a dead batch, 2 of one that is being replayed. So one aggregation counts both: as many more as
