@@ -157,7 +157,7 @@ class FirestoreEmulator(Service):
             raise ServiceError(self.available() or "the Firestore emulator is gone")
         # One collector and one compiler start sooner. A large one is asked often, and goes through all its documents:
         # both compilers took a half to three quarters of the time of one (2026-11-26, `python -m bench ops_emulator`),
-        # and the parallel collector two thirds of the serial one's, probably because it keeps a document's parts together.
+        # and the parallel collector two thirds of the serial one's; it probably keeps a document's parts together.
         small = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
         tuned = small if self._heap_mb <= SMALL_HEAP_MB else ["-XX:+UseParallelGC"]
         flags = [*tuned, f"-Xmx{self._heap_mb}m"]
