@@ -1,7 +1,7 @@
 """A large ledger, as a year of small batches leaves it, written by the ledger's own writer, so that it can be verified.
 
-Each entry attempts and settles as many batches as a run has in flight unless told otherwise, so the journal is about as
-long as a busy pipeline's; the index documents are those that runs write.
+Each entry attempts and settles as many batches as a run has in flight by default, so the journal is about as long as a
+busy pipeline's; the index documents are those that runs write.
 """
 
 import hashlib

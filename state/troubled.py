@@ -13,6 +13,8 @@ from state.views import CAUSE_FIELDS
 
 TROUBLED_FIELDS = (*CAUSE_FIELDS, "lane", "status", "open_records", "expire_at_us")
 """Fields kept of a batch with trouble: what it is filtered and ordered by, why it was set aside, when it ages out."""
+MARKS = ("dead_at_us", "rejected_indexes", "open_records")
+"""Fields that only a batch with trouble has."""
 WAITING = "waiting"
 """A field besides: 1 of a dead batch, 2 of one that is being replayed. So one aggregation counts both: as many more as
 its sum is than its count are being replayed.
@@ -20,10 +22,6 @@ its sum is than its count are being replayed.
 _LONG_AGO_US = 1
 """Nobody of ours may delete anything: what is to go expired long ago."""
 _WAITING_OF = {"DEAD_LETTERED": 1, "REPLAYING": 2}
-
-
-MARKS = ("dead_at_us", "rejected_indexes", "open_records")
-"""Fields that only a batch with trouble has."""
 
 
 def is_troubled(batch: Document) -> bool:
